@@ -1,0 +1,1 @@
+"""What Aurea talks about: frozen values and rules. Imports the standard library and pydantic, nothing else."""

@@ -1,0 +1,234 @@
+"""The spec: what a user asks for, as validated values. Reading files and naming faults by line is intake's work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from aurea.domain.command_words import as_words
+from aurea.domain.errors import UsageError
+
+ITEM_ID = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+RUN_ID = r"^[a-z0-9][a-z0-9-]{3,63}$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+AUTHOR = r"^[^<>\n]+ <[^<>\s]+>$"
+LATEST = "latest"  # stands for the newest run wherever a run is named
+PATTERN_WORDS = {
+    ITEM_ID: "lower-case letters, digits, `_` and `-`, beginning with a letter or digit, at most 64",
+    RUN_ID: "4 to 64 lower-case letters, digits and `-`, beginning with a letter or digit",
+    NAME: "letters, digits, `.`, `_` and `-`, beginning with a letter or digit, at most 64, without spaces",
+    VARIABLE: "the name of an environment variable (letters, digits and `_`)",
+    AUTHOR: "`Name <address>`",
+}
+
+PROVIDERS = ("openai", "anthropic", "google", "openrouter", "glm", "ollama", "mlx", "replay")
+ROLES = (
+    "planner",
+    "coder",
+    "tester",
+    "test_architect",
+    "architect",
+    "builder",
+    "docs",
+    "reviewer",
+    "researcher",
+    "merger",
+    "guardian",
+)
+
+Provider = Literal["openai", "anthropic", "google", "openrouter", "glm", "ollama", "mlx", "replay"]
+
+
+def require_run_id(name: str) -> str:
+    """`name`, where it may be the id of a run; `UsageError` otherwise."""
+    if not re.fullmatch(RUN_ID, name) or name == LATEST:
+        raise UsageError(
+            f"{name[:80]!r} cannot be the id of a run", remedy=f"write {PATTERN_WORDS[RUN_ID]}, but not `{LATEST}`"
+        )
+    return name
+
+
+def split_model(choice: str) -> tuple[str | None, str]:
+    """Take `provider:model` apart at the first colon; without one the model is of the run's own provider."""
+    provider, colon, model = choice.partition(":")
+    return (provider, model) if colon else (None, choice)
+
+
+def _role_name(name: str) -> str:
+    if name not in ROLES:
+        raise ValueError(f"unknown role {name!r}; the roles are {', '.join(ROLES)}")
+    return name
+
+
+def _whole_as_text(value: Any) -> Any:
+    """A whole number has one way to be written, so it may stand for its text; anything else must be quoted."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _inside(path: str) -> str:
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts:
+        raise ValueError(f"{path!r} leads out of the workspace; write a folder relative to the repository's root")
+    return path
+
+
+def _role(value: Any) -> Any:
+    return {"model": value} if isinstance(value, str) else value
+
+
+ItemId = Annotated[str, StringConstraints(pattern=ITEM_ID)]
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+Variable = Annotated[str, StringConstraints(pattern=VARIABLE)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Seconds = Annotated[float, Field(strict=True, gt=0, le=7 * 86400)]
+Switch = Annotated[bool, Field(strict=True)]
+Limit = Literal["none"]
+Word = Annotated[str, BeforeValidator(_whole_as_text)]
+Command = Annotated[
+    tuple[Word, ...], BeforeValidator(as_words, json_schema_input_type=str | list[str]), Field(min_length=1)
+]
+Environment = dict[Variable, Word]
+RoleName = Annotated[str, AfterValidator(_role_name)]
+
+
+class Part(BaseModel):
+    """Base of every part of a spec: frozen, closed, strict about types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Check(Part):
+    """A command whose exit status is evidence."""
+
+    name: Name
+    run: Command
+    kind: Literal["test", "lint", "types", "build", "other"] = "test"
+    timeout_s: Seconds = 300
+    silence_s: Seconds = 300
+    cwd: Annotated[str, AfterValidator(_inside)] = "."
+    env: Environment = Field(default_factory=dict)
+    when: Literal["both", "attempt", "gate"] = "both"
+    exclusive: Name | None = None
+
+
+class Reviewer(Part):
+    """A model that judges an attempt; `focus` tells it what to look for."""
+
+    role: Literal["reviewer"] = "reviewer"
+    model: Text | None = None
+    focus: str = "correctness"
+
+
+class RoleChoice(Part):
+    """Which model plays a role, and with which options."""
+
+    model: Text | None = None
+    fallback: tuple[Text, ...] = ()
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class ItemSpec(Part):
+    """A work item as a user or a planner writes it."""
+
+    id: ItemId
+    title: str = ""
+    goal: Text
+    criteria: tuple[Text, ...] = ()
+    files: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    priority: int = 0
+    role: str = "coder"
+    checks: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The title, or the id where none was given."""
+        return self.title or self.id
+
+
+class CommitSpec(Part):
+    """Whose name landing commits carry."""
+
+    author: Annotated[str, StringConstraints(pattern=AUTHOR)] = "Aurea <aurea@localhost>"
+
+
+RoleEntry = Annotated[RoleChoice, BeforeValidator(_role, json_schema_input_type=str | RoleChoice)]
+
+
+class Spec(Part):
+    """One resolved spec. Paths are absolute here; intake has made them so."""
+
+    project: Name
+    objective: Text
+    provider: Provider | None = None
+    model: Text | None = None
+    concurrency: Annotated[int, Field(strict=True, ge=1, le=256)] = 4
+    timeout_s: Seconds = 900
+    run_timeout_s: Seconds | Limit = "none"
+    repo: Text | None = None
+    output_dir: Text | None = None
+    base: Text | None = None
+    land: Literal["branch", "target", "pull_request"] = "branch"
+    push: Text | None = None
+    acceptance: tuple[Text, ...] = ()
+    setup: tuple[Command, ...] = ()
+    env: Environment = Field(default_factory=dict)
+    pass_env: tuple[Variable, ...] = ()
+    checks: tuple[Check, ...] | None = None
+    reviewers: tuple[Reviewer, ...] = (Reviewer(),)
+    approvals: tuple[Literal["plan", "land"], ...] = ()
+    max_attempts: Annotated[int, Field(strict=True, ge=1, le=50)] = 5
+    review_loops: Annotated[int, Field(strict=True, ge=0, le=50)] = 3
+    budget_usd: Annotated[float, Field(strict=True, ge=0)] | Limit = 5.0
+    roles: dict[RoleName, RoleEntry] = Field(default_factory=dict)
+    items: tuple[ItemSpec, ...] | None = None
+    cassette: Text | None = None
+    template: Text = "loop"
+    sandbox: Literal["auto", "process", "bubblewrap", "container", "none"] = "auto"
+    network: Literal["none", "open"] | tuple[Text, ...] = "none"
+    web_search: Switch = False
+    mcp: tuple[Any, ...] = ()
+    model_headers: Switch | Literal["always"] = True
+    commit: CommitSpec = CommitSpec()
+    unproven: Switch = False
+
+    @model_validator(mode="after")
+    def _proof(self) -> Spec:
+        names = None if self.checks is None else [check.name for check in self.checks]
+        found = contradictions(names, unproven=self.unproven)
+        if found:
+            raise ValueError("; ".join(message for _, message in found))
+        return self
+
+    def checks_for(self, item: ItemSpec, moment: Literal["attempt", "gate"]) -> tuple[Check, ...]:
+        """The checks that judge `item` at `moment`; an item that names none is judged by all."""
+        wanted = set(item.checks)
+        return tuple(
+            check
+            for check in self.checks or ()
+            if check.when in ("both", moment) and (not wanted or check.name in wanted)
+        )
+
+    @property
+    def gate_checks(self) -> tuple[Check, ...]:
+        """What must pass on a tree before the target may move to it: all checks, whatever items name."""
+        return tuple(check for check in self.checks or () if check.when in ("both", "gate"))
+
+
+def contradictions(names: Sequence[object] | None, *, unproven: bool) -> list[tuple[tuple[str | int, ...], str]]:
+    """Where the checks, by `names` (None: not decided yet), and `unproven` contradict each other: path and words."""
+    found: list[tuple[tuple[str | int, ...], str]] = []
+    first: dict[object, int] = {}
+    for index, name in enumerate(names or ()):
+        if first.setdefault(name, index) != index:
+            found.append((("checks", index, "name"), f"two checks are named {name!r}"))
+    if unproven and names:
+        found.append((("unproven",), "`unproven: true` goes only together with `checks: []`"))
+    if names is not None and not names and not unproven:
+        found.append((("checks",), "no checks: nothing could be proven; add a check, or say `unproven: true`"))
+    return found

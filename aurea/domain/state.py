@@ -1,0 +1,321 @@
+"""The state of one run: nothing but a fold of its events, and the place where an illegal event is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from aurea.domain import events as ev
+from aurea.domain.attempt import Attempt, Item, OpenQuestion, ToolRecord
+from aurea.domain.errors import IllegalMove, Permanent
+from aurea.domain.evidence import Cost, Evidence, Question
+from aurea.domain.lifecycle import Actor, ItemState, check_move
+
+__all__ = ["Attempt", "Item", "OpenQuestion", "Place", "RunState", "ToolPlace", "ToolRecord"]
+
+Place = tuple[str | None, int, str, int]
+ToolPlace = tuple[str | None, int, str, int, str]
+
+
+@dataclass
+class RunState:
+    """Everything that a run's events say, and nothing else."""
+
+    id: str
+    created: ev.RunCreated | None = None
+    started: datetime | None = None
+    ended: ev.RunEnded | None = None
+    order: ev.OrderGiven | None = None
+    closed: datetime | None = None
+    cleaned: ev.RunCleaned | None = None
+    link: ev.RunLinked | None = None
+    changes: dict[str, object] = field(default_factory=dict)
+    plan: ev.PlanAccepted | None = None
+    rounds: int = 0
+    rejections: list[ev.PlanRejected] = field(default_factory=list)
+    proposals: dict[int, ev.PlanProposed] = field(default_factory=dict)
+    items: dict[str, Item] = field(default_factory=dict)
+    evidence: dict[str, Evidence] = field(default_factory=dict)
+    questions: dict[str, OpenQuestion] = field(default_factory=dict)
+    asked_questions: dict[str, Question] = field(default_factory=dict)
+    answers: dict[str, ev.QuestionAnswered] = field(default_factory=dict)
+    withdrawn: dict[str, str] = field(default_factory=dict)
+    landings: list[ev.LandingLanded] = field(default_factory=list)
+    base_moved: ev.BaseMoved | None = None
+    quality: ev.QualityJudged | None = None
+    base_tip: str = ""
+    cost: Cost = field(default_factory=Cost)
+    item_cost: dict[str | None, Cost] = field(default_factory=dict)
+    journal: dict[Place, str] = field(default_factory=dict)
+    answer_seconds: dict[Place, float] = field(default_factory=dict)
+    asked: dict[Place, ev.ModelAsked] = field(default_factory=dict)
+    tools: dict[ToolPlace, ToolRecord] = field(default_factory=dict)
+    reserved: dict[Place, float] = field(default_factory=dict)
+    spent_usd: float = 0.0
+    last_seq: int = 0
+    last_hash: str = ""
+    last_ts: datetime | None = None
+
+    @property
+    def tip(self) -> str:
+        """The commit the target stands on as far as the ledger knows."""
+        if self.landings:
+            return self.landings[-1].landed.sha
+        return self.created.base.sha if self.created else ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has come to an end that cannot be gone on from."""
+        return self.ended is not None and self.ended.state in ("succeeded", "failed", "cancelled")
+
+    @property
+    def edges(self) -> dict[str, tuple[str, ...]]:
+        """Each item's dependencies."""
+        return {name: item.spec.depends_on for name, item in self.items.items()}
+
+    @property
+    def reserved_usd(self) -> float:
+        """What is held back for model calls on their way."""
+        return sum(self.reserved.values())
+
+    def apply(self, event: ev.Event) -> None:
+        """Take one more event in, in the order of the ledger."""
+        if self.created is None and not isinstance(event.fact, ev.RunCreated):
+            raise Permanent(f"run {self.id!r} has no beginning: its first event is {event.type!r}")
+        _apply(self, event)
+        self.last_seq, self.last_hash, self.last_ts = event.seq, event.hash, event.ts
+
+    def check(self, draft: ev.Draft) -> None:
+        """Raise where `draft` may not follow on what this run already holds."""
+        if isinstance(draft.fact, ev.RunCreated):
+            if self.created is not None:
+                raise Permanent(f"run {self.id!r} exists already")
+            return
+        if self.created is None:
+            raise Permanent(f"there is no run {self.id!r}", remedy="`aurea list` shows the runs there are")
+        if isinstance(draft.fact, ev.AttemptStarted):
+            number = len(self.item(draft.item).attempts) + 1
+            if draft.attempt != number:
+                raise Permanent(f"attempt {draft.attempt} of {draft.item!r} cannot begin: the next is {number}")
+            return
+        if draft.item is not None:
+            self.item(draft.item)
+            if draft.attempt is not None:
+                self.attempt(draft.item, draft.attempt)
+        _check(self, draft)
+
+    def item(self, name: str | None) -> Item:
+        """The work item `name`; `Permanent` where the plan has none."""
+        if name is None or name not in self.items:
+            raise Permanent(f"run {self.id!r} has no work item {name!r}")
+        return self.items[name]
+
+    def attempt(self, item: str | None, number: int | None) -> Attempt:
+        """Attempt `number` of `item`; `Permanent` where there is none."""
+        attempts = self.item(item).attempts
+        if number is None or not 1 <= number <= len(attempts):
+            raise Permanent(f"work item {item!r} has no attempt {number!r}")
+        return attempts[number - 1]
+
+
+def _check(run: RunState, draft: ev.Draft) -> None:
+    match draft.fact:
+        case ev.ItemMoved() as fact:
+            _check_move(run.item(draft.item), draft.actor, fact)
+        case ev.RunCleaned():
+            if not run.finished:
+                raise Permanent(f"run {run.id!r} is not over: nothing of it is cleaned away")
+        case ev.LandingLanded():
+            if run.item(draft.item).landed is not None:
+                raise IllegalMove(f"item {draft.item!r} has landed already")
+        case ev.QuestionAsked() | ev.QuestionShown() | ev.QuestionAnswered() | ev.QuestionWithdrawn() as fact:
+            _check_question(run, draft.actor, fact)
+
+
+def _check_question(
+    run: RunState, actor: str, fact: ev.QuestionAsked | ev.QuestionShown | ev.QuestionAnswered | ev.QuestionWithdrawn
+) -> None:
+    if isinstance(fact, ev.QuestionAsked):
+        if fact.question.id in run.asked_questions:
+            raise Permanent(f"question {fact.question.id!r} was asked before; asking again takes a new id")
+        return
+    if fact.question not in run.questions:
+        raise Permanent(f"question {fact.question!r} is not open")
+    if isinstance(fact, ev.QuestionAnswered):
+        if fact.choice not in run.questions[fact.question].question.choices:
+            raise Permanent(f"question {fact.question!r} does not offer {fact.choice!r}")
+        if actor == Actor.MANAGER:
+            raise Permanent("a question is answered by a person, or by a policy; never by the manager")
+
+
+def _check_move(item: Item, actor: str, fact: ev.ItemMoved) -> None:
+    name = item.spec.id
+    if item.state is not fact.source:
+        raise IllegalMove(f"item {name!r} is {item.state.value!r}, not {fact.source.value!r}")
+    try:
+        mover = Actor(actor)
+    except ValueError:
+        raise IllegalMove(f"{actor!r} is nobody who moves work items") from None
+    check_move(mover, fact.source, fact.target, fact.cause)
+    if fact.target is ItemState.COMPLETE and item.landed is None:
+        raise IllegalMove(f"item {name!r} cannot be complete: it has not landed")
+
+
+def _apply(run: RunState, event: ev.Event) -> None:  # noqa: C901 (a flat list of cases)
+    match event.fact:
+        case ev.RunCreated() as fact:
+            run.created, run.started = fact, event.ts
+        case ev.RunResumed() as fact:
+            run.ended = run.closed = run.quality = None
+            if run.order is not None and run.order.order == "pause":
+                run.order = None
+            run.changes.update(fact.changes)
+        case ev.RunLinked() as fact:
+            run.link = fact
+        case ev.RunEnded() as fact:
+            run.ended, run.closed = fact, event.ts
+        case ev.RunCleaned() as fact:
+            run.cleaned = fact
+        case ev.PlanProposed() as fact:
+            run.rounds = max(run.rounds, fact.round)
+            run.proposals[fact.round] = fact
+        case ev.PlanRejected() as fact:
+            run.rejections.append(fact)
+        case ev.PlanAccepted() as fact:
+            run.plan = fact
+            for spec in fact.items:
+                run.items.setdefault(spec.id, Item(spec, since=event.ts))
+        case ev.PlanChanged() as fact:
+            for spec in fact.items:
+                run.items.setdefault(spec.id, Item(spec, since=event.ts)).spec = spec
+            for name, hint in fact.hints.items():
+                run.item(name).hints.append(hint)
+        case ev.OrderGiven() as fact:
+            if event.item is None:  # nothing takes a cancel back
+                run.order = run.order if run.order is not None and run.order.order == "cancel" else fact
+            else:
+                run.item(event.item).cancelled = fact.reason or "cancelled by a person"
+        case ev.ItemMoved() as fact:
+            item = run.item(event.item)
+            item.state, item.cause, item.since = fact.target, fact.cause, event.ts
+            item.asked = None
+            if item.current and fact.target in (ItemState.FAILED, ItemState.ABANDONED):
+                item.current.leave("failed" if fact.target is ItemState.FAILED else "abandoned", fact.cause)
+        case ev.QuestionAsked() as fact:
+            run.questions[fact.question.id] = OpenQuestion(fact.question, event.ts)
+            run.asked_questions[fact.question.id] = fact.question
+            if fact.question.item in run.items:
+                about = run.items[fact.question.item]
+                about.question = about.asked = fact.question.id
+        case ev.QuestionShown() as fact:
+            run.questions[fact.question].shown = fact
+        case ev.QuestionAnswered() as fact:
+            run.answers[fact.question] = fact
+            _close(run, fact.question)
+        case ev.QuestionWithdrawn() as fact:
+            run.withdrawn[fact.question] = fact.reason
+            _close(run, fact.question)
+        case ev.BaseMoved() as fact:
+            run.base_moved, run.base_tip = fact, run.tip
+        case ev.QualityJudged() as fact:
+            run.quality = fact
+        case ev.BreakerChanged():
+            pass
+        case _:
+            _apply_work(run, event)
+
+
+def _close(run: RunState, name: str) -> None:
+    asked = run.questions.pop(name)
+    item = run.items.get(asked.question.item or "")
+    if item is not None and item.question == name:
+        item.question = None
+
+
+def _apply_work(run: RunState, event: ev.Event) -> None:
+    """The events of attempts, model calls and landings."""
+    match event.fact:
+        case ev.AttemptStarted() as fact:
+            item = run.item(event.item)
+            if item.current:
+                item.current.leave("abandoned", "another attempt began")
+            item.attempts.append(Attempt(event.attempt or 1, fact.base, fact.role, fact.model, fact.prompt, event.ts))
+        case ev.AttemptEnded() as fact:
+            attempt = run.attempt(event.item, event.attempt)
+            attempt.ended, attempt.closed = fact, event.ts
+        case ev.CheckEnded() as fact:
+            run.evidence[fact.evidence.id] = fact.evidence
+            if fact.evidence.kind == "check":
+                _once(run.attempt(event.item, event.attempt).checks, fact.evidence.id)
+        case ev.PrecheckEnded() as fact:
+            run.attempt(event.item, event.attempt).precheck = fact
+        case ev.ReviewEnded() as fact:
+            run.evidence[fact.evidence.id] = fact.evidence
+            run.attempt(event.item, event.attempt).reviews[fact.evidence.id] = fact.review
+        case ev.VerdictGiven() as fact:
+            run.attempt(event.item, event.attempt).verdict = fact.verdict
+        case ev.LandingStarted() as fact:
+            run.attempt(event.item, event.attempt).landing = fact
+        case ev.LandingRefused() as fact:
+            run.attempt(event.item, event.attempt).refused = fact
+        case ev.LandingLanded() as fact:
+            run.landings.append(fact)
+            run.item(event.item).landed = run.attempt(event.item, event.attempt).landed = fact.landed
+        case _:
+            _apply_calls(run, event)
+
+
+def _apply_calls(run: RunState, event: ev.Event) -> None:
+    """The journal of model and tool calls, and the money."""
+    match event.fact:
+        case ev.ModelAsked() as fact:
+            run.asked[_place(event, fact)] = fact
+        case ev.ModelAnswered() as answer:
+            run.journal[_place(event, answer)] = answer.body
+            run.answer_seconds[_place(event, answer)] = answer.seconds
+            _charge(run, event, lambda cost: cost.with_call(answer.usage, answer.usd, priced=answer.priced))
+        case ev.ToolStarted() as fact:
+            run.tools[(*_place(event, fact), fact.call)] = ToolRecord(fact)
+        case ev.ToolEnded() as fact:
+            record = run.tools.get((*_place(event, fact), fact.call))
+            if record is not None:
+                record.ended = fact
+            _charge(run, event, lambda cost: cost.with_tool())
+        case ev.BudgetReserved() as fact:
+            run.reserved[_place(event, fact)] = fact.usd
+        case ev.BudgetSettled() as fact:
+            run.reserved.pop(_place(event, fact), None)
+            run.spent_usd = round(run.spent_usd + fact.usd, 9)
+        case ev.ModelFailed():
+            pass
+        case _:
+            raise AssertionError(f"no fold for {event.type!r}")
+
+
+class _Spoken(Protocol):
+    """A fact that stands at one step of one conversation."""
+
+    @property
+    def conversation(self) -> str: ...
+
+    @property
+    def step(self) -> int: ...
+
+
+def _place(event: ev.Event, fact: _Spoken) -> Place:
+    return (event.item, event.attempt or 0, fact.conversation, fact.step)
+
+
+def _once(names: list[str], name: str) -> None:
+    if name not in names:
+        names.append(name)
+
+
+def _charge(run: RunState, event: ev.Event, change: Callable[[Cost], Cost]) -> None:
+    run.cost = change(run.cost)
+    run.item_cost[event.item] = change(run.item_cost.get(event.item, Cost()))
+    if event.item is not None and event.attempt:
+        attempt = run.attempt(event.item, event.attempt)
+        attempt.cost = change(attempt.cost)

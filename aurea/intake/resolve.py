@@ -1,0 +1,211 @@
+"""From what a user wrote, said on the command line and set in the environment to one resolved spec."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic import ValidationError
+
+from aurea.domain.errors import NotAvailableYet, UsageError
+from aurea.domain.spec import Spec
+from aurea.intake.discover import discover
+from aurea.intake.documents import parse, read_file
+from aurea.intake.faults import Faults, Place, Places, SpecFaults
+from aurea.intake.layers import Flags, Layer, from_document, from_flags, is_url, merge
+from aurea.intake.providers import LIVE, Choice, Offer, choose, from_environment
+from aurea.intake.repository import DEFAULTS, is_free, project_name, root_above, unusable
+from aurea.intake.rules import look_across, look_ahead
+from aurea.intake.sources import Source, Written, read_source
+from aurea.intake.wording import tell
+from aurea.ledger.chain import canonical
+from aurea.settings import Settings
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A spec that can be worked on: every path absolute, provider and model decided.
+
+    `source_text` is what the user wrote (None: nothing but flags); `digest` tells whether two specs are the same.
+    """
+
+    spec: Spec
+    source_text: str | None
+    source_name: str
+    digest: str
+    provider: str
+    model: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def repo(self) -> Path | None:
+        """The user's repository; None: Aurea makes a new one."""
+        return Path(self.spec.repo) if self.spec.repo else None
+
+
+@dataclass
+class _Stack:
+    """The layers of a spec, highest first, and what the user wrote."""
+
+    layers: list[Layer]
+    text: str | None = None
+    name: str = "--objective"
+
+
+def resolve(
+    source: Source,
+    flags: Flags,
+    *,
+    cwd: Path,
+    settings: Settings,
+    stdin: BinaryIO | None = None,
+    block: Mapping[str, str] | None = None,
+) -> Resolved:
+    """Read, merge, validate and decide. Writes nothing.
+
+    `source` is a path, `-` for standard input, YAML text, a mapping, or None for the repository's `aurea.yaml`. `block`
+    gives `provider` and `model` below the environment. `SpecFaults` holds everything that is wrong with what was
+    written; other `UsageError`s say that there is nothing to work on, or no provider to work with.
+    """
+    faults = Faults(Places(Place("--objective")))
+    stack = _stack(read_source(source, cwd.resolve(), stdin), flags, cwd.resolve(), faults)
+    data = merge(stack.layers, faults)
+    look_across(data, faults)
+    look_ahead(data, faults)
+    spec = _shaped(data, faults)
+    choice = _chosen(stack.layers, spec, settings, block)
+    spec = spec.model_copy(update={"provider": choice.provider, "model": choice.model})
+    warnings = (*settings.warnings, *_warnings(spec, settings))
+    return Resolved(spec, stack.text, stack.name, digest(spec), choice.provider, choice.model, warnings)
+
+
+def digest(spec: Spec) -> str:
+    """The digest of a resolved spec: the same for two that ask for the same."""
+    return "sha256:" + hashlib.sha256(canonical(spec.model_dump(mode="json")).encode()).hexdigest()
+
+
+def require_free_output(spec: Spec) -> None:
+    """Refuse to make a new repository where something stands already. For new runs only: a resumed one has made it."""
+    if spec.repo is None and spec.output_dir is not None and not is_free(Path(spec.output_dir)):
+        raise UsageError(
+            f"output_dir: {spec.output_dir!r} is not empty",
+            remedy="name another folder, empty this one, or name it as `repo` if it is the repository to work on",
+        )
+
+
+def _stack(written: Written | None, flags: Flags, cwd: Path, faults: Faults) -> _Stack:
+    """Gather the layers: flags, spec, the repository's `aurea.yaml`, and what can be found without being told."""
+    if written is not None and written.is_defaults:
+        cwd, written = written.folder, None
+    stack = _Stack([from_flags(flags, cwd, faults)])
+    if written is not None:
+        stack.layers.append(from_document(written.document, written.folder, faults))
+        stack.text, stack.name = written.document.text, written.name
+    repo = _repository(stack.layers, cwd, faults, required=written is None)
+    defaults = repo / DEFAULTS if repo is not None else None
+    if repo is not None and defaults is not None and defaults.is_file():
+        _lay_defaults(stack, repo, _shown(defaults, cwd), faults)
+    elif written is None and "objective" not in stack.layers[0].data:
+        remedy = 'name a spec file, or say --objective "...", or write aurea.yaml with `aurea init`'
+        raise UsageError(f"nothing to do: no spec, no --objective, and no {DEFAULTS} in {repo or cwd}", remedy=remedy)
+    if len(stack.layers) > 1:
+        faults.places.root = stack.layers[1].places.root
+    if repo is not None and written is None:
+        stack.layers.append(_found(repo, stack.layers))
+    return stack
+
+
+def _repository(layers: list[Layer], cwd: Path, faults: Faults, *, required: bool) -> Path | None:
+    """The repository of the run; None where a new one is to be made, or where the one that is named cannot be used."""
+    for layer in layers:
+        if "repo" not in layer.data:
+            continue
+        named = layer.data["repo"]
+        if not isinstance(named, str) or not named.strip() or is_url(named):
+            return None
+        reason = unusable(Path(named))
+        if reason:
+            faults.put(layer.places.of(("repo",)), ("repo",), reason)
+        return None if reason else Path(named)
+    root = root_above(cwd) if required else None
+    if required and root is None:
+        raise UsageError(
+            f"{str(cwd)!r} is in no git repository",
+            remedy="go into one, name one with --repo, or write a spec file: without `repo` it makes a new repository",
+        )
+    return root
+
+
+def _lay_defaults(stack: _Stack, repo: Path, name: str, faults: Faults) -> None:
+    document = parse(read_file(repo / DEFAULTS, name), name)
+    layer = from_document(document, repo, faults)
+    if layer.data.get("repo", str(repo)) != str(repo):
+        words = f"{DEFAULTS} is about the repository it stands in; leave `repo` out"
+        faults.put(layer.places.of(("repo",)), ("repo",), words)
+    layer.data.pop("repo", None)
+    if any("objective" in higher.data for higher in stack.layers):
+        # Items are the plan of one objective; another one gets its own.
+        layer.data.pop("items", None)
+    stack.layers.append(layer)
+    if stack.text is None:
+        stack.text, stack.name = document.text, name
+
+
+def _shown(file: Path, cwd: Path) -> str:
+    return str(file.relative_to(cwd)) if file.is_relative_to(cwd) else str(file)
+
+
+def _found(repo: Path, layers: list[Layer]) -> Layer:
+    """What nobody needs to say where a run is about an existing repository: its name, and what `init` would find."""
+    data: dict[str, Any] = {"repo": str(repo), "project": project_name(repo)}
+    if not any("checks" in layer.data for layer in layers):
+        found = discover(repo)
+        if found.checks:
+            data["checks"] = [check.as_spec() for check in found.checks]
+            data["setup"] = [list(step.run) for step in found.setup]
+    return Layer(data, Places(Place(str(repo))))
+
+
+def _shaped(data: dict[str, Any], faults: Faults) -> Spec:
+    """The spec itself; `SpecFaults` with everything that was found so far, too."""
+    for key, there in (("cassette", Path.is_file), ("output_dir", lambda path: path.is_dir() or not path.exists())):
+        value = data.get(key)
+        if isinstance(value, str) and value.strip() and not there(Path(value)):
+            faults.add((key,), f"{value!r} is no {'file' if key == 'cassette' else 'folder'}")
+    try:
+        spec = Spec.model_validate(data)
+    except ValidationError as wrong:
+        errors = wrong.errors(include_url=False)
+        # What the whole spec says of itself (it has no location), look_across has said with the place.
+        tell([error for error in errors if error["loc"]], data, faults)
+        faults.stop()
+        raise SpecFaults(()) from wrong
+    faults.stop()
+    return spec
+
+
+def _chosen(layers: list[Layer], spec: Spec, settings: Settings, block: Mapping[str, str] | None) -> Choice:
+    offers = [_offer(layer) for layer in layers]
+    offers.append(from_environment(settings))
+    if block:
+        offers.append(Offer(block.get("provider"), block.get("model"), Place("block aurea-provider")))
+    choice = choose(offers, settings)
+    if choice.provider not in LIVE:
+        raise NotAvailableYet(f"{choice.place.file}: provider {choice.provider}")
+    if choice.provider == "replay" and spec.cassette is None:
+        raise UsageError(f"{choice.place.file}: provider replay plays a recording", remedy="name it: `cassette: FILE`")
+    return choice
+
+
+def _offer(layer: Layer) -> Offer:
+    return Offer(layer.data.get("provider"), layer.data.get("model"), layer.places.of(("provider",)))
+
+
+def _warnings(spec: Spec, settings: Settings) -> list[str]:
+    found = [f"pass_env: {name} is not set" for name in spec.pass_env if name not in settings.caller]
+    if spec.cassette is not None and spec.provider != "replay":
+        found.append(f"cassette: only provider replay plays it, and this run works with {spec.provider}")
+    return found

@@ -1,0 +1,102 @@
+"""The JSON schema of a spec: for editors, and for `aurea schema spec`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aurea.domain.spec import ROLES, Spec
+
+# What an editor shows beside a key, by the definition it stands in.
+DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
+    "Spec": {
+        "project": "Name of the project; in aurea.yaml it may be left out for the repository's folder name.",
+        "objective": "What you want, in your own words.",
+        "provider": "Who answers model calls. Absent: the one provider whose key is set.",
+        "model": "Model of every role that names none. Absent: the provider's default.",
+        "concurrency": "Work items at work at once.",
+        "timeout_s": "Seconds of an attempt's own time: its model calls and tools, not checks or waiting.",
+        "run_timeout_s": "Seconds the whole run may take, or `none`.",
+        "repo": "Folder of the repository to work on, relative to this file. Absent: a new one at `output_dir`.",
+        "output_dir": "Where a new repository is made. Absent: in the run folder.",
+        "base": "Branch, tag or commit to start from. Absent: the current branch.",
+        "land": "`branch`: the result is the branch aurea/<run>. `target`: the base is moved too.",
+        "push": "Remote to push the landed branch to.",
+        "acceptance": "What must be true at the end, one sentence each.",
+        "setup": "Commands run once in each fresh workspace, before agent and checks. They have the network.",
+        "env": "Environment variables for setup, checks and tools.",
+        "pass_env": "Names of the caller's environment variables that are let through.",
+        "checks": "Commands whose exit status is evidence.",
+        "reviewers": "Models that judge each attempt. Absent: one. Empty: none.",
+        "approvals": "Where a person is asked: before starting (plan), before the target moves (land).",
+        "max_attempts": "Attempts at one item, in all.",
+        "review_loops": "Attempts at one item that reviews alone may send back.",
+        "budget_usd": "Hard stop for model costs in US dollars, or `none`.",
+        "roles": "Model per role: `provider:model`, or a mapping.",
+        "items": "The plan, written by hand. Absent: the planner writes it.",
+        "cassette": "Recording that provider `replay` plays, relative to this file.",
+        "template": "Shape of the delivery line.",
+        "sandbox": "What commands run in.",
+        "network": "Network of agents' tools and checks: `none`, `open`, or a list of hosts.",
+        "web_search": "Whether agents may search the web.",
+        "mcp": "MCP servers whose tools agents get.",
+        "model_headers": "Whether requests to model servers carry X-Aurea headers; `always`: also to public hosts.",
+        "commit": "Whose name landing commits carry.",
+        "unproven": "Says that no check proves the result; only together with `checks: []`.",
+    },
+    "Check": {
+        "name": "Name by which items and logs refer to the check.",
+        "run": "The command: a list, or a text that is split as a shell would and given to no shell.",
+        "kind": "What the check is about.",
+        "timeout_s": "Seconds the command may take.",
+        "silence_s": "Seconds the command may print nothing.",
+        "cwd": "Folder to run in, relative to the repository's root.",
+        "env": "Environment variables of this command, over those of the spec.",
+        "when": "Judge the attempt, the merged tree (gate), or both.",
+        "exclusive": "Checks that share this name run one at a time.",
+    },
+    "Reviewer": {
+        "role": "The role that reviews.",
+        "model": "`provider:model`. Absent: the model of the role.",
+        "focus": "What the reviewer looks for.",
+    },
+    "RoleChoice": {
+        "model": "`provider:model`, split at the first colon, or a model of the run's provider.",
+        "fallback": "Models to go on with when this one has no capacity.",
+        "options": "Options of the provider, passed through (num_ctx, temperature ...).",
+    },
+    "ItemSpec": {
+        "id": "Short name: lower-case letters, digits, `_` and `-`.",
+        "title": "Title for people. Absent: the id.",
+        "goal": "What this item is to achieve.",
+        "criteria": "What must be true for it to be done, one sentence each.",
+        "files": "Files it is expected to touch; orders and warns, forbids nothing.",
+        "depends_on": "Ids of items that must have landed before.",
+        "priority": "Higher goes first.",
+        "role": "Who does it: one of " + ", ".join(ROLES) + ".",
+        "checks": "Names of the checks that judge it. Absent or empty: all.",
+    },
+    "CommitSpec": {"author": "`Name <address>`."},
+}
+
+
+def spec_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of a spec file, with a description for every key."""
+    schema = Spec.model_json_schema()
+    for name, texts in DESCRIPTIONS.items():
+        properties = (schema if name == "Spec" else schema["$defs"][name])["properties"]
+        for key, text in texts.items():
+            properties[key] = {**properties[key], "description": text}
+            properties[key].pop("title", None)
+    properties = schema["properties"]
+    properties["task_description"] = {**properties["objective"], "description": "Another name of `objective`."}
+    properties["roles"]["propertyNames"] = {"enum": list(ROLES)}
+    schema["$defs"]["ItemSpec"]["properties"]["role"]["enum"] = list(ROLES)
+    schema["required"] = ["project"]
+    schema["oneOf"] = [{"required": ["objective"]}, {"required": ["task_description"]}]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "Aurea spec",
+        "description": "What Aurea is asked to deliver. Keys that are not listed are errors.",
+    }

@@ -1,0 +1,133 @@
+"""What model calls cost: an offline price list, free local models, and what happens where there is no price."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from aurea.domain.errors import Blocked
+from aurea.domain.messages import AssistantMessage, Message, ModelRef, ModelRequest, ToolSpec, Usage
+from aurea.models.providers import PROVIDERS
+
+CHARS_PER_TOKEN = 3.5
+MESSAGE_OVERHEAD = 8  # tokens that a wire format adds to each message
+TOOL_OVERHEAD = 16  # and to each tool's schema
+
+
+class Price(Protocol):
+    """The price of one model."""
+
+    @property
+    def free(self) -> bool:
+        """Whether it costs nothing."""
+        ...
+
+    def cost(self, usage: Usage) -> float:
+        """US dollars for this usage."""
+        ...
+
+
+@dataclass(frozen=True)
+class Free:
+    """A model that runs on the user's own machine, or on none."""
+
+    free: bool = True
+
+    def cost(self, usage: Usage) -> float:
+        """Nothing."""
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A model of the price list, which knows cached tokens and prices that rise with the size of the prompt."""
+
+    provider: str
+    model: str
+    free: bool = False
+
+    def cost(self, usage: Usage) -> float:
+        """US dollars for this usage, by the list."""
+        from genai_prices import Usage as Counted
+        from genai_prices import calc_price
+
+        cached = min(usage.cached_tokens, usage.input_tokens)
+        counted = Counted(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, cache_read_tokens=cached)
+        return float(calc_price(counted, self.model, provider_id=self.provider).total_price)
+
+
+class Prices:
+    """Prices by model. `local` says of a provider whether its server runs on this machine."""
+
+    def __init__(self, local: Callable[[str], bool]) -> None:
+        self._local = local
+        self._known: dict[tuple[str, str], Price | None] = {}
+
+    def of(self, model: ModelRef) -> Price | None:
+        """The model's price; None where nobody knows it (a call then counts as free and not `priced`)."""
+        key = (model.provider, model.name)
+        if key not in self._known:
+            self._known[key] = self._find(model)
+        return self._known[key]
+
+    def _find(self, model: ModelRef) -> Price | None:
+        provider = PROVIDERS.get(model.provider)
+        if provider is None or provider.price_list is None:
+            return Free()
+        price = Listed(provider.price_list, model.name)
+        try:
+            price.cost(Usage(input_tokens=1, output_tokens=1))
+        except LookupError:
+            return None
+        return price
+
+    def estimate(self, request: ModelRequest, *, limited: bool) -> float:
+        """US dollars that a call may cost at most, as far as can be told before it; 0 for free ones.
+
+        `Blocked` where a budget is set (`limited`) and the model of a server elsewhere has no known price.
+        """
+        price = self.of(request.model)
+        if price is None:
+            if limited and not self._local(request.model.provider):
+                raise Blocked(
+                    f"the price of {str(request.model)!r} is not known, and this run has a budget",
+                    remedy="use a model of the price list, or say `budget_usd: none`",
+                )
+            return 0.0
+        if price.free:
+            return 0.0
+        asked = estimate_tokens(request.messages, request.tools)
+        return price.cost(Usage(input_tokens=asked, output_tokens=output_limit(request)))
+
+
+def output_limit(request: ModelRequest) -> int:
+    """Tokens that an answer may have: the model's own option where it sets one, else the request's."""
+    for name in ("max_output_tokens", "max_completion_tokens", "max_tokens"):
+        value = request.model.options.get(name)
+        if isinstance(value, int) and value > 0:
+            return value
+    return request.max_output_tokens
+
+
+def estimate_tokens(messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> int:
+    """Tokens of a conversation, rather too many than too few, without a tokenizer."""
+    size = 0
+    for message in messages:
+        size += _bytes(message.text)
+        if isinstance(message, AssistantMessage):
+            size += sum(_bytes(call.name) + _bytes(_text(call.arguments)) for call in message.calls)
+    for tool in tools:
+        size += _bytes(tool.name) + _bytes(tool.description) + _bytes(_text(tool.parameters))
+    return math.ceil(size / CHARS_PER_TOKEN) + MESSAGE_OVERHEAD * len(messages) + TOOL_OVERHEAD * len(tools)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _bytes(text: str) -> int:
+    # Scripts beyond ASCII have about one token per character, which their bytes tell better than their length.
+    return len(text) if text.isascii() else len(text.encode())

@@ -1,0 +1,128 @@
+"""The providers as model servers: where their requests go, what they cost by, and which model plays which role."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from aurea.domain.errors import NotAvailableYet, UsageError
+from aurea.domain.messages import ModelRef
+from aurea.domain.spec import Spec, split_model
+from aurea.settings import VENDORS
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A service that has models.
+
+    `url` is its usual base URL, `price_list` its name in the price list (None: its models are free), `hosts` are the
+    vendor's own public hosts, `available`: this version can talk to it.
+    """
+
+    name: str
+    url: str = ""
+    price_list: str | None = None
+    hosts: tuple[str, ...] = ()
+    available: bool = False
+
+    @property
+    def key_variable(self) -> str | None:
+        """The environment variable of its key; None where it needs none."""
+        variable, address = VENDORS.get(self.name, (None, None))
+        return variable if variable != address else None
+
+    @property
+    def address_variable(self) -> str | None:
+        """The environment variable of its base URL."""
+        return VENDORS.get(self.name, (None, None))[1]
+
+
+_OPENAI = ("openai.com", "openai.azure.com")
+_GLM = ("z.ai", "bigmodel.cn")
+
+PROVIDERS: dict[str, Provider] = {
+    provider.name: provider
+    for provider in (
+        Provider("openai", "https://api.openai.com/v1", "openai", _OPENAI, available=True),
+        Provider("anthropic", "https://api.anthropic.com", "anthropic", ("anthropic.com",)),
+        Provider("google", "https://generativelanguage.googleapis.com", "google", ("googleapis.com",)),
+        Provider("openrouter", "https://openrouter.ai/api/v1", "openrouter", ("openrouter.ai",)),
+        Provider("glm", "https://api.z.ai/api/paas/v4", "zai", _GLM),
+        Provider("ollama", "http://127.0.0.1:11434"),
+        Provider("mlx", "http://127.0.0.1:8080/v1"),
+        Provider("replay", available=True),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a provider's requests go and with which key."""
+
+    provider: Provider
+    url: str
+    key: str = field(default="", repr=False)
+
+    @property
+    def local(self) -> bool:
+        """Whether the server runs on this machine."""
+        return is_loopback(self.url)
+
+    @property
+    def vendor(self) -> bool:
+        """Whether requests go to the vendor's own public hosts."""
+        host = urlsplit(self.url).hostname or ""
+        return any(host == name or host.endswith("." + name) for name in self.provider.hosts)
+
+    @property
+    def shown(self) -> str:
+        """The address without credentials that may stand in it."""
+        parts = urlsplit(self.url)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
+def endpoint(name: str, environ: Mapping[str, str]) -> Endpoint:
+    """Where the requests of the provider `name` go, by the vendor's own variables in `environ`."""
+    provider = PROVIDERS[name]
+    url = environ.get(provider.address_variable or "", "").strip() or provider.url
+    return Endpoint(provider, url, environ.get(provider.key_variable or "", "").strip())
+
+
+def check_ready(name: str, environ: Mapping[str, str]) -> None:
+    """`NotAvailableYet` or `UsageError` where runs cannot use the provider `name` as things stand."""
+    provider = PROVIDERS[name]
+    if not provider.available:
+        raise NotAvailableYet(f"provider {name!r}")
+    here = endpoint(name, environ)
+    if provider.key_variable and not here.key and not here.local:
+        raise UsageError(f"provider {name!r} has no key", remedy=f"set {provider.key_variable}")
+
+
+def model_for(spec: Spec, role: str, *, provider: str, model: str, named: str | None = None) -> ModelRef:
+    """The model that plays `role`: `named` (a reviewer's own), else the role's, else `model`, the run's.
+
+    It is written `provider:model`; without a known provider in front the whole is a model of `provider`.
+    """
+    choice = spec.roles.get(role)
+    if choice and choice.fallback:
+        raise NotAvailableYet(f"roles.{role}.fallback")
+    options: dict[str, Any] = dict(choice.options) if choice else {}
+    text = named or (choice.model if choice else None) or model
+    head, name = split_model(text)
+    if head in PROVIDERS:
+        return ModelRef(provider=head, name=name, options=options)
+    return ModelRef(provider=provider, name=text, options=options)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is this machine's own."""
+    host = urlsplit(url if "//" in url else f"//{url}").hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

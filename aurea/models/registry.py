@@ -1,0 +1,136 @@
+"""Composes the model client of a run: record -> journal -> retry -> budget -> the provider that the request names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from aurea.domain.errors import NotAvailableYet, UsageError
+from aurea.domain.messages import ModelReply, ModelRequest
+from aurea.domain.spec import Spec
+from aurea.models.budget import BudgetClient
+from aurea.models.cassette import read_cassette
+from aurea.models.faults import Server, fault
+from aurea.models.journal import JournalClient
+from aurea.models.prices import Prices
+from aurea.models.providers import endpoint
+from aurea.models.record import RecordingClient
+from aurea.models.replay import ReplayClient
+from aurea.models.retry import RetryClient
+from aurea.models.waiting import Waiting
+from aurea.ports import Clock, Ledger, ModelClient
+
+
+class Wire(Protocol):
+    """A client of one provider, which holds connections."""
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """One answer."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        ...
+
+
+class ProviderSwitch:
+    """Sends each request to the provider it names, within the request's time; one client each, made when needed."""
+
+    def __init__(self, make: Callable[[str], Wire], address: Callable[[str], str]) -> None:
+        self._make = make
+        self._address = address
+        self._wires: dict[str, Wire] = {}
+        self._making = asyncio.Lock()
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """One answer of the named provider; a `timeout` fault when `request.timeout_s` is over."""
+        wire = self._wires.get(request.model.provider) or await self._open(request.model.provider)
+        try:
+            async with asyncio.timeout(request.timeout_s):
+                return await wire.complete(request)
+        except TimeoutError as error:
+            provider = request.model.provider
+            server = Server(provider, request.model.name, self._address(provider))
+            raise fault("timeout", server, f"{request.timeout_s:g} s are over") from error
+
+    async def _open(self, provider: str) -> Wire:
+        async with self._making:
+            if provider not in self._wires:
+                # Importing a vendor's library takes seconds, which the other items should not wait for.
+                self._wires[provider] = await asyncio.to_thread(self._make, provider)
+        return self._wires[provider]
+
+    async def close(self) -> None:
+        """Close every client that was made."""
+        wires, self._wires = list(self._wires.values()), {}
+        for wire in wires:
+            await wire.close()
+
+
+class RunModels:
+    """The model client of one run, with everything it holds."""
+
+    def __init__(self, client: ModelClient, budget: BudgetClient, switch: ProviderSwitch) -> None:
+        self._client = client
+        self._budget = budget
+        self._switch = switch
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """One answer, journalled, paid for and tried again where that helps."""
+        return await self._client.complete(request)
+
+    async def close(self) -> None:
+        """Settle what is open and let go of all connections."""
+        await self._budget.close()
+        await self._switch.close()
+
+
+def build_client(
+    *,
+    run: str,
+    ledger: Ledger,
+    clock: Clock,
+    spec: Spec,
+    environ: Mapping[str, str],
+    limit_usd: Callable[[], float | None] | None = None,
+    record: Path | None = None,
+    make: Callable[[str], Wire] | None = None,
+) -> RunModels:
+    """The model client of `run`.
+
+    `environ` holds the vendors' variables. `limit_usd` is asked at every call for the budget in force (default: the
+    spec's). `record` is a cassette to write. `make` replaces how a provider's own client is made. `UsageError` where
+    the cassette to play or to write cannot be used.
+    """
+    prices = Prices(lambda provider: endpoint(provider, environ).local)
+    switch = ProviderSwitch(
+        make or wires(spec, environ, clock), lambda provider: endpoint(provider, environ).shown or "no address"
+    )
+    limit = limit_usd or (lambda: None if spec.budget_usd == "none" else float(spec.budget_usd))
+    waiting = Waiting()
+    budget = BudgetClient(switch, ledger=ledger, run=run, prices=prices, clock=clock, waiting=waiting, limit=limit)
+    retry = RetryClient(budget, ledger=ledger, run=run, clock=clock, waiting=waiting)
+    client: ModelClient = JournalClient(retry, ledger=ledger, run=run, prices=prices, clock=clock, waiting=waiting)
+    if record is not None:
+        client = RecordingClient(client, record, run)
+    return RunModels(client, budget, switch)
+
+
+def wires(spec: Spec, environ: Mapping[str, str], clock: Clock) -> Callable[[str], Wire]:
+    """How the clients of the providers are made. The cassette, where the spec names one, is read at once."""
+    cassette = read_cassette(Path(spec.cassette)) if spec.cassette else None
+
+    def make(provider: str) -> Wire:
+        if provider == "replay":
+            if cassette is None:
+                raise UsageError("provider 'replay' needs a cassette", remedy="name one: `cassette: FILE`")
+            return ReplayClient(cassette, clock)
+        if provider == "openai":
+            from aurea.models.openai import OpenAIClient
+
+            return OpenAIClient(endpoint(provider, environ), headers=spec.model_headers)
+        raise NotAvailableYet(f"provider {provider!r}")
+
+    return make

@@ -1,0 +1,137 @@
+"""Canonical conversations to pydantic-ai's messages, and its responses back to canonical replies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic_ai import messages as pai
+from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.tools import ToolDefinition
+
+from aurea.domain.messages import (
+    AssistantMessage,
+    Message,
+    ModelReply,
+    ModelRequest,
+    SystemMessage,
+    ToolCall,
+    ToolSpec,
+    Usage,
+    UserMessage,
+)
+from aurea.models.prices import estimate_tokens
+
+NO_CALL_ID = "aurea-no-id-"  # stands where a server sent a tool call without an id
+FINISHES = {"length": "length", "content_filter": "refused", "stop": "stop", "tool_call": "stop"}
+
+
+def to_messages(messages: Iterable[Message]) -> list[pai.ModelMessage]:
+    """The conversation as pydantic-ai has it: what is said to the model is grouped between its answers."""
+    turns: list[pai.ModelMessage] = []
+    said: list[pai.ModelRequestPart] = []
+    for message in messages:
+        if isinstance(message, AssistantMessage):
+            if said:
+                turns.append(pai.ModelRequest(parts=said))
+                said = []
+            turns.append(pai.ModelResponse(parts=_response_parts(message)))
+        elif isinstance(message, SystemMessage):
+            said.append(pai.SystemPromptPart(message.text))
+        elif isinstance(message, UserMessage):
+            said.append(pai.UserPromptPart(message.text))
+        else:
+            said.append(pai.ToolReturnPart(message.name, message.text, tool_call_id=message.call))
+    if said:
+        turns.append(pai.ModelRequest(parts=said))
+    return turns
+
+
+def _response_parts(message: AssistantMessage) -> list[pai.ModelResponsePart]:
+    parts: list[pai.ModelResponsePart] = [pai.TextPart(message.text)] if message.text else []
+    for call in message.calls:
+        # A server refuses a history whose arguments are no JSON object, so what was not one is shown wrapped.
+        arguments = call.arguments if isinstance(call.arguments, dict) else {"invalid_arguments": call.arguments}
+        parts.append(pai.ToolCallPart(call.name, arguments, tool_call_id=call.id))
+    return parts
+
+
+def to_parameters(tools: tuple[ToolSpec, ...]) -> ModelRequestParameters:
+    """The tools of a request; their schemas go out as they are."""
+    return ModelRequestParameters(
+        function_tools=[
+            ToolDefinition(
+                name=tool.name, description=tool.description, parameters_json_schema=tool.parameters, strict=False
+            )
+            for tool in tools
+        ]
+    )
+
+
+def to_reply(request: ModelRequest, response: pai.ModelResponse) -> ModelReply:
+    """The canonical reply. Call ids are unique in the conversation; arguments that are no JSON object stay text."""
+    text = "".join(part.content for part in response.parts if isinstance(part, pai.TextPart))
+    said = [part for part in response.parts if isinstance(part, pai.ToolCallPart)]
+    ids = _unique_ids(request, [part.tool_call_id for part in said])
+    calls = tuple(
+        ToolCall(id=id_, name=part.tool_name, arguments=to_arguments(part.args))
+        for id_, part in zip(ids, said, strict=True)
+    )
+    details = response.provider_details or {}
+    if not text and isinstance(details.get("refusal"), str):
+        text = details["refusal"]
+    finish: Any = FINISHES.get(response.finish_reason or "", "other")
+    if calls and finish in ("stop", "other"):
+        finish = "tool_calls"
+    return ModelReply(
+        text=text,
+        calls=calls,
+        usage=_usage(request, response, text, calls),
+        finish=finish,
+        model=response.model_name or "",
+    )
+
+
+def to_arguments(said: object) -> dict[str, Any] | str:
+    """Tool arguments as an object, or as the text that was sent where that is none."""
+    if isinstance(said, dict):
+        return said
+    if said is None or said == "":
+        return {}
+    text = str(said)
+    try:
+        value = json.loads(text, strict=False)
+    except ValueError:
+        return text
+    return value if isinstance(value, dict) else text
+
+
+def _unique_ids(request: ModelRequest, said: list[str]) -> list[str]:
+    """Ids for the calls of this reply: the server's, except where it sent none or one that was used before."""
+    used = {call.id for m in request.messages if isinstance(m, AssistantMessage) for call in m.calls}
+    ids: list[str] = []
+    for n, id_ in enumerate(said, 1):
+        base = f"call-{request.address.step}-{n}" if not id_ or id_.startswith(NO_CALL_ID) else id_
+        chosen, copy = base, 1
+        while chosen in used:
+            copy += 1
+            chosen = f"{base}-{copy}"
+        used.add(chosen)
+        ids.append(chosen)
+    return ids
+
+
+def _usage(request: ModelRequest, response: pai.ModelResponse, text: str, calls: tuple[ToolCall, ...]) -> Usage:
+    """What the server counted; a server that counts nothing still has to be paid, so then it is estimated."""
+    counted = response.usage
+    if counted.input_tokens or counted.output_tokens:
+        return Usage(
+            input_tokens=counted.input_tokens,
+            output_tokens=counted.output_tokens,
+            cached_tokens=min(counted.cache_read_tokens, counted.input_tokens),
+        )
+    return Usage(
+        input_tokens=estimate_tokens(request.messages, request.tools),
+        output_tokens=estimate_tokens([AssistantMessage(text=text, calls=calls)]),
+    )

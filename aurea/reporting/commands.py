@@ -1,0 +1,53 @@
+"""The commands with which a person inspects, merges, discards or goes on with a run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class NextCommand(NamedTuple):
+    """A command line ready to be pasted, and what it is for."""
+
+    purpose: str
+    line: str
+
+
+def next_commands(document: Mapping[str, Any]) -> list[NextCommand]:
+    """What can be done with a run now, in the order in which a person would want it."""
+    run, repo = document["run"], shlex.quote(document["repo"])
+    branch = document["target"]["ref"].removeprefix("refs/heads/")
+    base, ended = document["base"]["sha"][:12], document["state"] != "running"
+    landed = document["target"]["sha"] != document["base"]["sha"]
+    found = []
+    if document["questions"]:
+        found.append(NextCommand("answer", f"aurea inbox --run {run}"))
+    if document["state"] in ("waiting", "paused", "interrupted"):
+        found.append(NextCommand("go on", _resume(document)))
+    if landed:
+        found.append(NextCommand("inspect", f"git -C {repo} log --oneline {base}..{branch}"))
+        found.append(NextCommand("compare", f"git -C {repo} diff {base} {branch}"))
+    if document["landed_to_base"] and document["made_repo"]:
+        found.append(NextCommand("use", f"cd {repo}"))
+    elif landed and not document["landed_to_base"] and not document["made_repo"]:
+        found.append(NextCommand("merge", f"git -C {repo} merge {branch}"))
+    if landed and ended and (document["made_repo"] or not document["landed_to_base"]):
+        drop = f"rm -rf {repo}" if document["made_repo"] else f"git -C {repo} branch -D {branch}"
+        found.append(NextCommand("discard", drop))
+    if not ended:
+        found.append(NextCommand("watch", f"aurea tail {run} --follow"))
+    found.append(NextCommand("details", f"aurea show {run}"))
+    return found
+
+
+def _resume(document: Mapping[str, Any]) -> str:
+    kinds = {question["kind"] for question in document["questions"]}
+    limit = document["budget"]["limit_usd"]
+    line = f"aurea resume {document['run']}"
+    if "budget" in kinds and limit is not None:
+        line += f" --budget {max(limit * 2, 1):g}"
+    if "escalation" in kinds:
+        asked = [len(item["attempts"]) for item in document["items"] if item["question"]]
+        line += f" --set max_attempts={max(asked, default=1) + 2}"
+    return line

@@ -1,0 +1,84 @@
+"""The conversations of a run, read from its folder and cut to what a reader of the report can take in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aurea.reporting.text import clean
+
+MOST_BYTES = 1_500_000  # of all conversations together; the files hold the whole
+_MOST_MESSAGES, _FIRST = 60, 4
+_MOST_CHARS = 1_600
+_MOST_FILE = 20_000_000
+
+
+def conversations(folder: Path, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every conversation that has a file: where it stands, and its messages; None where there was no room for them."""
+    left = MOST_BYTES
+    found = []
+    for title, path in _files(folder, document):
+        messages = _messages(path) if left > 0 and path.stat().st_size <= _MOST_FILE else None
+        if messages is not None:
+            left -= sum(len(message["text"]) for message in messages)
+        found.append({"title": title, "path": path.relative_to(folder).as_posix(), "messages": messages})
+    return found
+
+
+def _files(folder: Path, document: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+    logs = folder / "logs"
+    for path in sorted((logs / "_plan").glob("*/*.jsonl")):
+        yield f"planning, round {path.parent.name}", path
+    for item in document["items"]:
+        for attempt in item["attempts"]:
+            place = logs / item["id"] / str(attempt["number"])
+            for path in sorted(place.glob("*.jsonl")):
+                who = attempt["role"] if path.stem == "conversation" else path.stem
+                yield f"{item['id']}, attempt {attempt['number']}: {who}", path
+
+
+def _messages(path: Path) -> list[dict[str, Any]]:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    shown: Sequence[str] = lines
+    if len(lines) > _MOST_MESSAGES:
+        shown = [*lines[:_FIRST], "", *lines[-(_MOST_MESSAGES - _FIRST) :]]
+    found = []
+    for line in shown:
+        if not line:
+            found.append({"who": "", "tool": "", "text": f"… {len(lines) - _MOST_MESSAGES} messages left out"})
+            continue
+        try:
+            found.append(_message(json.loads(line)))
+        except (ValueError, AttributeError):
+            continue  # the end of a line that a crash cut off
+    return found
+
+
+def _message(line: Mapping[str, Any]) -> dict[str, Any]:
+    parts = [_short(str(line.get("text") or "")), *(_call(call) for call in line.get("calls") or ())]
+    who = {"who": str(line.get("role", "")), "tool": str(line.get("name") or "")}
+    return {**who, "text": "\n".join(part for part in parts if part)}
+
+
+def _call(call: Mapping[str, Any]) -> str:
+    """A tool call as people read it: short arguments on its line, those of several lines below it."""
+    arguments = call.get("arguments")
+    if not isinstance(arguments, dict):
+        return f"→ {call.get('name')} {_short(str(arguments))}"
+    words, blocks = [], []
+    for name, value in arguments.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if "\n" in text:
+            blocks.append(f"{name}:\n{_short(text)}")
+        else:
+            words.append(f"{name}: {_short(text)}")
+    return "\n".join([f"→ {call.get('name')} {', '.join(words)}".rstrip(), *blocks])
+
+
+def _short(text: str) -> str:
+    text = clean(text).strip("\n")
+    if len(text) <= _MOST_CHARS:
+        return text
+    return f"{text[: _MOST_CHARS * 3 // 4]}\n… {len(text) - _MOST_CHARS} characters …\n{text[-_MOST_CHARS // 4 :]}"

@@ -1,0 +1,1 @@
+"""The `aurea` command: one file per group of commands, heavy imports inside the commands."""

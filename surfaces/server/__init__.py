@@ -1,0 +1,1 @@
+"""The local Prefect server of a home: found, started, kept and stopped."""

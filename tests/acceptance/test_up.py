@@ -1,0 +1,124 @@
+"""`aurea up` and `aurea down`: server and deployments in the foreground, and nothing left of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from surfaces.server.place import ask
+
+pytestmark = [pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc"), pytest.mark.timeout(300)]
+
+REPORT = [("submit_report", {"summary": "done", "approach": "simple"})]
+
+
+@contextmanager
+def up(aurea: Any, *words: str, **env: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`aurea up` until the block ends: the address of its API, and its process."""
+    process = aurea.start("up", *words, **env)
+    try:
+        url = process.stdout.readline().strip()
+        assert url, process.communicate()[1]
+        yield f"{url}/api", process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+def begin(api: str, deployment: str, **parameters: Any) -> str:
+    found = ask(api, "GET", f"/deployments/name/{deployment}")["id"]
+    return str(ask(api, "POST", f"/deployments/{found}/create_flow_run", {"parameters": parameters})["id"])
+
+
+def ended(api: str, flow_run: str) -> dict[str, Any]:
+    state: dict[str, Any] = {}
+    for _ in range(600):
+        state = ask(api, "GET", f"/flow_runs/{flow_run}")["state"]
+        if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+            break
+        time.sleep(0.1)
+    return state
+
+
+def processes(marker: str) -> list[str]:
+    """Command lines of living processes that know of the home, by their environment or their words."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
+            if int(entry.name) != os.getpid() and marker.encode() in told:
+                found.append((entry / "cmdline").read_bytes().decode().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+def wait_for(true: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def spec(aurea: Any, models: Any, repo: Path) -> Path:
+    models.script = lambda asked: (
+        [("write_file", {"path": "made.txt", "content": "made\n"})] if asked.step == 1 else REPORT
+    )
+    document = {
+        "project": "served", "objective": "a file", "provider": "openai", "model": "local", "repo": str(repo),
+        "checks": [{"name": "there", "run": ["test", "-f", "check.sh"]}], "reviewers": [],
+        "items": [{"id": "make", "goal": "write it", "criteria": ["it is there"]}],
+    }  # fmt: skip
+    path = aurea.cwd / "spec.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_served_deployments_run_and_nothing_is_left(aurea: Any, models: Any, spec: Path) -> None:
+    home = aurea.env["AUREA_HOME"]
+    key = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": models.url}
+    with up(aurea, **key) as (api, process):
+        assert ended(api, begin(api, "deliver/deliver", spec=str(spec), run_id="served-one"))["type"] == "COMPLETED"
+        assert ended(api, begin(api, "upkeep/upkeep"))["type"] == "COMPLETED"
+        upkeep = ask(api, "GET", "/deployments/name/upkeep/upkeep")
+        assert (upkeep["paused"], [schedule["active"] for schedule in upkeep["schedules"]]) == (False, [True])
+
+        models.delay = 60.0
+        asked = len(models.asked)
+        spec.write_text(spec.read_text().replace("a file", "another file"))
+        begin(api, "deliver/deliver", spec=str(spec), run_id="served-two")
+        wait_for(lambda: len(models.asked) > asked)
+        refused = aurea("down")
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "run served-two is at work" in refused.stderr
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert processes(home) == []
+    assert aurea("down").stdout == "no local server of this home is running\n"
+    shown = json.loads(aurea("show", "served-two", "--json").stdout)
+    assert shown["state"] == "interrupted"
+
+    models.delay = 0.0
+    assert aurea.run_document("resume", "served-two", **key)["state"] == "succeeded"
+    assert aurea("down").stdout == "the local server is stopped\n"
+    assert processes(home) == []
+
+
+def test_a_port_is_kept_and_only_a_free_one_is_taken(aurea: Any, models: Any) -> None:
+    taken = aurea("up", "--port", models.url.rpartition(":")[2].partition("/")[0])
+    assert taken.returncode == 2
+    assert "is taken" in taken.stderr
+    named = aurea("up", "--port", "23000", PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert named.returncode == 2
+    assert "the environment names" in named.stderr

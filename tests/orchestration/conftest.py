@@ -1,0 +1,66 @@
+"""One real local Prefect server for all tests here, named in the environment before Prefect is imported."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from surfaces.server.place import Place, api_url, choose_port
+from surfaces.server.start import ensure_server, stop_server
+
+HOME = Path(tempfile.mkdtemp(prefix="aurea-orchestration-")).resolve()
+PORT = choose_port(Place(HOME))
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+
+for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+    del os.environ[name]
+os.environ |= {
+    "PREFECT_API_URL": api_url(PORT),
+    "PREFECT_HOME": str(HOME / "prefect"),
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "DO_NOT_TRACK": "1",
+}
+
+
+@pytest.fixture(scope="session")
+def prefect_home() -> Iterator[Path]:
+    """The home whose server is running; its keeper stops it a minute after tests that could not clean up."""
+    try:
+        server = ensure_server(HOME, idle_s=60, environ={"HOME": str(HOME)}, folder=HOME)
+        assert server.api_url == os.environ["PREFECT_API_URL"]
+        yield HOME
+    finally:
+        drain()
+        stop_server(HOME, force=True)
+
+
+def drain() -> None:
+    """Send what Prefect has queued while the server is there: at the exit it would wait for it in vain."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    EventsWorker.drain_all(timeout=10)
+    APILogWorker.drain_all(timeout=10)
+
+
+@pytest.fixture(autouse=True)
+def server(prefect_home: Path) -> Path:
+    """Every test here talks to the server."""
+    return prefect_home
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[object]:
+    """A client of the server's API."""
+    from prefect import get_client
+
+    async with get_client() as opened:
+        yield opened

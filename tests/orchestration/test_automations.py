@@ -1,0 +1,108 @@
+"""The automations that are shipped, created by their command on a real server and seen to act."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.events import emit_event
+from prefect.events.schemas.automations import AutomationCore
+from prefect.events.worker import EventsWorker
+from prefect.states import Failed, Running
+from ruamel.yaml import YAML
+
+FOLDER = Path(__file__).parents[2] / "deployments" / "automations"
+NAMES = {"Aurea: a question waits", "Aurea: a run failed", "Aurea: a run is stuck"}
+
+
+@flow(name="deliver")
+async def deliver() -> None:
+    """Stands for the flow of that name; only its flow runs are made here."""
+
+
+@pytest.fixture
+def heard() -> Iterator[tuple[str, list[str]]]:
+    """An address that takes notifications, and what it was told."""
+    told: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/", told
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def create(*words: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, FOLDER / "create.py", *words], env=dict(os.environ), cwd="/", text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+async def run_of(client: PrefectClient, name: str) -> FlowRun:
+    made = await client.create_flow_run(deliver, name=name, tags=["aurea"])
+    await client.set_flow_run_state(made.id, Running(), force=True)
+    return made
+
+
+async def test_a_failed_run_is_told(client: PrefectClient, heard: tuple[str, list[str]]) -> None:
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+
+    url, told = heard
+    block = CustomWebhookNotificationBlock(name="x", url=url, json_data={"text": "{{subject}} | {{body}}"})
+    await block.save("aurea-test", overwrite=True)
+    assert len(create()) == 3
+    assert set(create("--notify", "custom-webhook/aurea-test")) == {f"updated  {name}" for name in NAMES}
+    assert {found.name for found in await client.read_automations()} >= NAMES
+    made = await run_of(client, "deliver told-one")
+    await asyncio.sleep(2)  # the server takes a moment to know of a changed automation
+    await client.set_flow_run_state(made.id, Failed(message="did not land: api"), force=True)
+    for _ in range(300):
+        if told:
+            break
+        await asyncio.sleep(0.1)
+    assert "Failed: deliver told-one" in told[0]
+    assert "did not land: api" in told[0]
+
+
+async def test_a_run_without_a_sign_of_life_is_crashed(client: PrefectClient) -> None:
+    document = YAML(typ="safe", pure=True).load(FOLDER / "stuck-run.yaml")
+    document["actions"] = document["actions"][:1]
+    document["trigger"]["within"] = 10
+    document["name"] = "stuck, but sooner"
+    await client.create_automation(AutomationCore.model_validate(document))
+    await asyncio.sleep(2)
+    made = await run_of(client, "deliver silent")
+    related = [{"prefect.resource.id": "prefect.tag.aurea", "prefect.resource.role": "tag"}]
+    emit_event("prefect.flow-run.heartbeat", {"prefect.resource.id": f"prefect.flow-run.{made.id}"}, related=related)
+    await asyncio.to_thread(EventsWorker.drain_all, 10)
+    state = None
+    for _ in range(400):
+        state = (await client.read_flow_run(made.id)).state
+        if state is not None and state.type is StateType.CRASHED:
+            break
+        await asyncio.sleep(0.1)
+    assert state is not None
+    assert (state.type, "no sign of life" in (state.message or "")) == (StateType.CRASHED, True)

@@ -1,0 +1,51 @@
+"""A flow run whose process was killed is shown as Crashed, and one that somebody works on is left alone."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+
+from prefect import flow
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Running
+
+from surfaces.server.dead import MESSAGE, crash_the_dead
+from surfaces.server.place import Place, api_url
+
+
+@flow(name="deliver")
+async def deliver() -> None:
+    """Never run: it stands on the server as a process left it."""
+
+
+async def running(client: PrefectClient, home: Path, run: str) -> tuple[FlowRun, Path]:
+    """A flow run that is Running, and the lock of its run."""
+    made = await client.create_flow_run(deliver, tags=["aurea", f"run:{run}"])
+    await client.set_flow_run_state(made.id, Running(), force=True)
+    lock = home / "runs" / run / "lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    return made, lock
+
+
+async def test_what_was_killed_crashes_and_what_is_at_work_does_not(
+    client: PrefectClient, server: Path, tmp_path: Path
+) -> None:
+    api = api_url(Place(server).read()["port"])
+    dead, _ = await running(client, tmp_path, "dead-run")
+    living, lock = await running(client, tmp_path, "living-run")
+    other = await client.create_flow_run(deliver, tags=["aurea", "run:of-another-home"])
+    asking = await client.create_flow_run(deliver, tags=["aurea", "run:dead-run", "question:q-1"])
+    for each in (other, asking):
+        await client.set_flow_run_state(each.id, Running(), force=True)
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert crash_the_dead(api, tmp_path) == [], "it may just have begun"
+        assert crash_the_dead(api, tmp_path, grace_s=0) == ["dead-run"]
+    states = [(await client.read_flow_run(each.id)).state for each in (dead, asking, living, other)]
+    assert [state.type.value for state in states if state] == ["CRASHED", "PENDING", "RUNNING", "RUNNING"]
+    assert states[0] is not None
+    assert states[0].message == MESSAGE
+    for each in (living, other, asking):
+        await client.delete_flow_run(each.id)
