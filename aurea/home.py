@@ -14,7 +14,7 @@ from typing import TextIO
 
 from aurea.adapters.clock import SystemClock
 from aurea.adapters.sql import SqlEventStore
-from aurea.domain.errors import RunBusy, UsageError
+from aurea.domain.errors import RunBusy, Transient, UsageError
 from aurea.domain.events import RunCreated, timestamp
 from aurea.domain.spec import LATEST
 from aurea.domain.state import RunState
@@ -23,7 +23,7 @@ from aurea.ledger.files import write_atomic
 from aurea.settings import Settings
 
 LOOK_S = 1.0  # how long the lock of a run may be held by somebody who only looks whether it is
-
+BEGIN_S = 30.0  # how long another command may take to find or create its run
 
 HALTED = "halted"
 
@@ -137,18 +137,25 @@ class Home:
         folder = self.folder(run)
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "lock").open("a+") as file:
-            deadline = time.monotonic() + LOOK_S
-            while not _try_lock(file, fcntl.LOCK_EX):
-                if time.monotonic() > deadline:
-                    file.seek(0)
-                    raise busy(run, file.read().strip() or "another process")
-                time.sleep(0.01)
+            if not _lock_within(file, LOOK_S):
+                file.seek(0)
+                raise busy(run, file.read().strip() or "another process")
             _sign(file)
             self._held.add(run)
             try:
                 yield
             finally:
                 self._held.discard(run)
+
+    @contextmanager
+    def beginning(self) -> Iterator[None]:
+        """Be the one command of this home that looks for an unfinished run and creates one where there is none."""
+        with (self.settings.home / "beginning.lock").open("a+") as file:
+            if not _lock_within(file, BEGIN_S):
+                file.seek(0)
+                raise Transient(f"{file.read().strip() or 'another process'} has been creating a run for {BEGIN_S:g} s")
+            _sign(file)
+            yield
 
     @contextmanager
     def claim(self, run: str) -> Iterator[bool]:
@@ -211,6 +218,15 @@ def _sign(file: TextIO) -> None:
     file.truncate(0)
     file.write(f"process {os.getpid()}\n")
     file.flush()
+
+
+def _lock_within(file: TextIO, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while not _try_lock(file, fcntl.LOCK_EX):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def _try_lock(file: TextIO, kind: int) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import time
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from aurea.domain.errors import Permanent, UsageError
 from aurea.domain.events import Draft, OrderGiven, QuestionAnswered
 from aurea.home import Home
 from surfaces.cli import context
+from surfaces.cli.user import user_name
 
 Flag = Annotated[bool, Parameter(negative="")]
 Json = Annotated[bool, Parameter(name="--json", negative="")]
@@ -69,7 +69,7 @@ def decide(
         What was recorded, as JSON.
     """
     from aurea.delivery.answers import check_answer
-    from surfaces.server.gates import close_gate
+    from surfaces.server.gates import close_gate, resume_suspended
 
     with Home(context.current().settings) as home:
         name = _run_of(home, question)
@@ -84,12 +84,16 @@ def decide(
         )
         about = state.asked_questions[question].item
         try:
-            [event] = home.ledger.append(name, [Draft(fact=answer, actor=_user(), item=about)])
+            [event] = home.ledger.append(name, [Draft(fact=answer, actor=user_name(), item=about)])
         except Permanent as late:
             raise UsageError(late.message) from late
         close_gate(home.settings.home, question, choice)
+        waits = state.ended is not None and state.ended.state == "waiting"  # one that was paused stays so
+        resumed = waits and resume_suspended(home.settings.home, name)
         if json:
             context.print_json(event.document())
+        elif resumed:
+            print(f"{question}: {choice}; run {name} goes on where its deployment works")
         elif home.alive(name):
             print(f"{question}: {choice}; the run at work takes it up")
         else:
@@ -119,7 +123,7 @@ def cancel(run: str, /, *, item: str | None = None, reason: str = "") -> int:
         if item is not None and item not in state.items:
             raise UsageError(f"run {name!r} has no work item {item!r}", remedy=f"it has {', '.join(state.items)}")
         order = OrderGiven(order="cancel", reason=reason)
-        home.ledger.append(name, [Draft(fact=order, actor=_user(), item=item)])
+        home.ledger.append(name, [Draft(fact=order, actor=user_name(), item=item)])
         if item is not None:
             after = "is interrupted" if home.alive(name) else f"is abandoned when `aurea resume {name}` goes on"
             print(f"{item} {after}")
@@ -150,7 +154,7 @@ def pause(run: str, /, *, interrupt: Flag = False, reason: str = "") -> int:
         if not home.alive(name):
             raise UsageError(f"nobody works on run {name!r}, so there is nothing to pause")
         order = OrderGiven(order="pause", interrupt=interrupt, reason=reason)
-        home.ledger.append(name, [Draft(fact=order, actor=_user())])
+        home.ledger.append(name, [Draft(fact=order, actor=user_name())])
         print(f"run {name} pauses; `aurea resume {name}` goes on")
     return 0
 
@@ -164,11 +168,11 @@ def halt(*, reason: str = "halted") -> int:
         Why, for the ledgers of the runs.
     """
     with Home(context.current().settings) as home:
-        home.halt(f"{reason} (by {_user()})")
+        home.halt(f"{reason} (by {user_name()})")
         order = OrderGiven(order="pause", interrupt=True, reason=reason)
         for name in home.ledger.runs():
             if home.alive(name):
-                home.ledger.append(name, [Draft(fact=order, actor=_user())])
+                home.ledger.append(name, [Draft(fact=order, actor=user_name())])
                 print(f"run {name} is interrupted")
     print("nothing starts in this home until `aurea unhalt`")
     return 0
@@ -234,10 +238,3 @@ def _ended(home: Home, run: str) -> bool:
             )
         time.sleep(POLL_S)
     return False
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -116,14 +116,18 @@ def run(
         print_plan(resolved, json=json)
         return 0
     cassette = here.cwd / record if record else None
-    with Home(here.settings) as home:
-        name = _unfinished(home, resolved, run_id, new=new)
-        if cassette is not None:
-            require_recordable(cassette, name)
-        if name is not None:
-            notes.append(f"going on with run {name}" + ("" if run_id else " of the same spec (`--new` starts another)"))
-        else:
-            name = asyncio.run(create_run(home, resolved, run_id, say=notes.append))
+    with Home(here.settings) as home, ExitStack() as held:
+        with home.beginning():  # of two such commands at the same moment, the second finds the run of the first
+            name = _unfinished(home, resolved, run_id, new=new)
+            if cassette is not None:
+                require_recordable(cassette, name)
+            if name is not None:
+                same = "" if run_id else " of the same spec (`--new` starts another)"
+                notes.append(f"going on with run {name}{same}")
+            else:
+                name = asyncio.run(create_run(home, resolved, run_id, say=notes.append))
+                if not detach:
+                    held.enter_context(home.lock(name))
         if detach and not home.finished(name):
             context.say(*notes)
             return leave_at_work(home, name, wait=wait, json=json)

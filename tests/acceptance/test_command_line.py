@@ -114,6 +114,14 @@ def test_the_same_command_goes_on_and_new_starts_another(aurea, models, repo: Pa
     assert other.returncode == 3
     assert json.loads(other.stdout)["run"] != "one-attempt"
 
+    before = json.loads(aurea("list", "--json").stdout)
+    both = [aurea.start("run", "s.json", "--set", "concurrency=2", "--json", **key) for _ in range(2)]
+    ended = [(process.communicate(timeout=60), process.returncode) for process in both]
+    made = json.loads(aurea("list", "--json").stdout)[: -len(before)]
+    assert len(made) == 1, "of two at the same instant, one creates the run"
+    for (_, said), code in ended:
+        assert code == 3 or (code == 2 and f"run '{made[0]['run']}' is being worked on by process" in said), said
+
     raised = aurea("resume", "one-attempt", "--set", "max_attempts=3", **key)
     assert raised.returncode == 0, raised.stderr
     for purpose in ("Landed", "inspect", "compare", "merge", "discard"):
