@@ -33,7 +33,8 @@ from tasks.flow_run import RUN_TAG, run_name, run_tags
 
 AT_WORK = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 CANCELLED = [StateType.CANCELLING, StateType.CANCELLED]
-RESUMABLE = [*AT_WORK, StateType.PAUSED, StateType.CRASHED, StateType.CANCELLED]
+WAITING = [StateType.PAUSED, StateType.SCHEDULED]
+RESUMABLE = [*AT_WORK, *WAITING, StateType.CRASHED, StateType.CANCELLED]
 DIED = "the process that worked on it is gone"
 
 
@@ -72,7 +73,8 @@ async def _left_behind(client: PrefectClient, run: Run) -> FlowRun | None:
     """The latest flow run of `run` that can be gone on with. Nobody works on it: this process has the run's lock.
 
     What a dead process left as running is set to Crashed first, task runs included. A pause has to be ended by force:
-    Prefect lets go on from one only what a person resumed. What a person cancelled there meanwhile ends as cancelled.
+    Prefect lets go on from one only what a person resumed. What is scheduled is taken away from the worker it waits
+    for. What a person cancelled there meanwhile ends as cancelled.
     """
     found = await client.read_flow_runs(
         flow_filter=FlowFilter(name=FlowFilterName(any_=[deliver.name])),
@@ -91,7 +93,7 @@ async def _left_behind(client: PrefectClient, run: Run) -> FlowRun | None:
             await client.set_flow_run_state(flow_run.id, Crashed(message=DIED), force=True)
     if not found:
         return None
-    if found[0].state_type in (StateType.PAUSED, StateType.CANCELLED):
+    if found[0].state_type in (*WAITING, StateType.CANCELLED):
         await client.set_flow_run_state(found[0].id, Pending(message="gone on with"), force=True)
     return await client.read_flow_run(found[0].id)
 

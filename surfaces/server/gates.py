@@ -1,4 +1,4 @@
-"""Questions on the Prefect server, from outside: gates and flow runs that an answer or a cancel elsewhere has closed."""
+"""Questions on the Prefect server, from outside: what an answer or a cancel elsewhere closes there, or lets go on."""
 
 from __future__ import annotations
 
@@ -21,6 +21,23 @@ def close_gate(home: Path, question: str, choice: str) -> None:
     _end(home, f"question:{question}", "COMPLETED", f"answered: {choice}")
 
 
+def resume_suspended(home: Path, run: str) -> bool:
+    """Let the deployed flow run of a run that was suspended go on where its deployment works; False where there is none."""
+    suspended = {
+        "tags": {"all_": [f"run:{run}"]},
+        "state": {"type": {"any_": ["PAUSED"]}},
+        "deployment_id": {"is_null_": False},
+    }
+    try:
+        api = _api(home)
+        found = ask(api, "POST", "/flow_runs/filter", {"flow_runs": suspended}) if api else []
+        said = [ask(api, "POST", f"/flow_runs/{flow_run['id']}/resume", {}) for flow_run in found if api]
+    except (OSError, ValueError) as fault:
+        _log.warning("the Prefect server was not told to go on with run %s: %s", run, fault)
+        return False
+    return any(answer["status"] == "ACCEPT" for answer in said)
+
+
 def close_run(home: Path, run: str) -> None:
     """Set every open flow run of a cancelled run to Cancelled."""
     _end(home, f"run:{run}", "CANCELLED", "cancelled by a person")
@@ -28,9 +45,7 @@ def close_run(home: Path, run: str) -> None:
 
 def _end(home: Path, tag: str, state: str, message: str) -> None:
     """Best effort: the ledger has the truth, and a server that is away has nobody to show it to."""
-    named = named_server(os.environ, Path.cwd())
-    server = None if named else running_server(home)
-    api = named.api_url if named else server.api_url if server else None
+    api = _api(home)
     if api is None:
         return
     wanted = {"flow_runs": {"tags": {"all_": [tag]}, "state": {"type": {"any_": list(OPEN)}}}}
@@ -41,3 +56,11 @@ def _end(home: Path, tag: str, state: str, message: str) -> None:
             ask(api, "POST", f"/flow_runs/{flow_run['id']}/set_state", body)
     except (OSError, ValueError) as fault:
         _log.warning("the Prefect server was not told that %s is %s: %s", tag, state.lower(), fault)
+
+
+def _api(home: Path) -> str | None:
+    """The server that the user names, else the local one of `home` if it runs."""
+    if named := named_server(os.environ, Path.cwd()):
+        return named.api_url
+    server = running_server(home)
+    return server.api_url if server else None
