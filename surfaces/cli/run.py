@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from aurea.domain.errors import UsageError
 from aurea.domain.spec import require_run_id
 from aurea.home import Home
-from surfaces.cli import context
+from surfaces.cli import context, overdue
 from surfaces.cli.detach import leave_at_work
 
 if TYPE_CHECKING:
@@ -94,8 +94,9 @@ def run(
     """
     from aurea.bootstrap import create_run
     from aurea.intake.layers import Flags
-    from aurea.intake.resolve import resolve
+    from aurea.intake.resolve import decide, read
     from aurea.models.record import require_recordable
+    from surfaces.server.kept import kept_on_server
 
     if run_id is not None:
         require_run_id(run_id)
@@ -107,7 +108,9 @@ def run(
         budget=budget, concurrency=concurrency, sets=set_,
     )  # fmt: skip
     source = Path(spec) if spec not in (None, "-") else spec
-    resolved = resolve(source, flags, cwd=here.cwd, settings=here.settings, stdin=sys.stdin.buffer)
+    asked = read(source, flags, cwd=here.cwd, settings=here.settings, stdin=sys.stdin.buffer)
+    kept = kept_on_server(here.settings, here.cwd, asked.spec.blocks, context.say, start=not dry_run)
+    resolved = decide(asked, here.settings, kept)
     notes = [f"aurea: {warning}" for warning in resolved.warnings]
     if dry_run:
         from surfaces.cli.plan import print_plan
@@ -116,7 +119,7 @@ def run(
         print_plan(resolved, json=json)
         return 0
     cassette = here.cwd / record if record else None
-    with Home(here.settings) as home, ExitStack() as held:
+    with Home(here.settings.behind(kept.variables)) as home, ExitStack() as held:
         with home.beginning():  # of two such commands at the same moment, the second finds the run of the first
             name = _unfinished(home, resolved, run_id, new=new)
             if cassette is not None:
@@ -124,6 +127,7 @@ def run(
             if name is not None:
                 same = "" if run_id else " of the same spec (`--new` starts another)"
                 notes.append(f"going on with run {name}{same}")
+                overdue.look(home, name)
             else:
                 name = asyncio.run(create_run(home, resolved, run_id, say=notes.append))
                 if not detach:
@@ -169,13 +173,18 @@ def resume(
     from aurea.domain.effective import effective_spec
     from aurea.intake.changes import changes
     from aurea.intake.layers import Flags
+    from surfaces.server.kept import kept_on_server
 
     with Home(context.current().settings) as home:
         name = home.find(run)
         flags = Flags(model=model, budget=budget, sets=set_)
-        changed = changes(effective_spec(home.state(name)), flags, context.current().cwd)
+        changed = changes(effective_spec(overdue.look(home, name)), flags, context.current().cwd)
         if detach and not home.finished(name):
             return leave_at_work(home, name, flags, wait=wait, json=json)
+        if not home.finished(name):
+            blocks = effective_spec(home.state(name)).blocks
+            kept = kept_on_server(home.settings, context.current().cwd, blocks, context.say)
+            home.settings = home.settings.behind(kept.variables)  # the provider's key, where a block keeps it
         return _work(home, name, changed, json=json, wait=wait)
 
 
@@ -250,6 +259,7 @@ async def _until_stopped(home: Home, name: str, changes: Mapping[str, Any], reco
         nonlocal asked
         if not asked:
             asked = loop.time()
+            context.say("stopping; Ctrl-C again leaves at once")
             work.cancel()
         elif loop.time() - asked > HASTE_S:
             context.say(f"left at once; `aurea resume {name}` goes on")
