@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -127,9 +128,10 @@ class Door:
                     self._spring(source, sink, data)
                     return
                 sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
         except OSError:
-            pass
+            pass  # cut off, which the other end is to hear of as well
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
 
     def _spring(self, client: socket.socket, server: socket.socket, commit: bytes) -> None:
         assert self._trap is not None
