@@ -11,14 +11,19 @@ from types import MappingProxyType
 
 from aurea.domain.errors import UsageError
 
+LEDGER_WAIT_S = 300.0  # a database server that restarts is back in seconds, one that is moved or mended in minutes
+ANSWER_WITHIN = "AUREA_ANSWER_WITHIN_S"
 KNOWN = (
     "AUREA_HOME",
     "AUREA_WORKSPACES",
     "AUREA_LEDGER_URL",
+    "AUREA_LEDGER_WAIT_S",
     "AUREA_SERVER_IDLE_S",
     "AUREA_QUALITY_WAIT_S",
+    ANSWER_WITHIN,
     "AUREA_PROVIDER",
     "AUREA_MODEL",
+    "AUREA_BLOCKS",
 )
 
 # Each vendor's own names: the key (or a local server's address) that says it may be used, and where it answers.
@@ -54,18 +59,23 @@ class Vendor:
 class Settings:
     """What the environment says. Secrets stay out of the repr; `caller` is the environment that commands may draw on.
 
-    `home` holds the state, `workspaces` the folders of attempts, `server_idle_s` seconds until the local server stops,
-    `quality_wait_s` those that the end of a run waits for its quality gate.
+    `home` holds the state, `workspaces` the folders of attempts, `ledger_wait_s` the seconds that work waits for a ledger
+    that is away, `server_idle_s` those until the local server stops, `quality_wait_s` those that the end of a run waits
+    for its quality gate, `answer_within_s` those that a person has for an answer where the spec does not say (None: for
+    ever). `blocks` names Prefect blocks by their kind.
     """
 
     home: Path
     workspaces: Path
     ledger_url: str | None = field(default=None, repr=False)
+    ledger_wait_s: float = LEDGER_WAIT_S
     server_idle_s: float = 900.0
     quality_wait_s: float = 15.0
+    answer_within_s: float | None = None
     provider: str | None = None
     provider_variable: str = "AUREA_PROVIDER"
     model: str | None = None
+    blocks: Mapping[str, str] = field(default_factory=dict)
     vendors: Mapping[str, Vendor] = field(default_factory=dict)
     no_color: bool = False
     columns: int | None = None
@@ -86,11 +96,14 @@ class Settings:
             home=_folder(home or env.get("AUREA_HOME") or state / "aurea", user),
             workspaces=_folder(env.get("AUREA_WORKSPACES") or cache / "aurea", user),
             ledger_url=env.get("AUREA_LEDGER_URL"),
+            ledger_wait_s=_seconds(env, "AUREA_LEDGER_WAIT_S", LEDGER_WAIT_S),
             server_idle_s=_seconds(env, "AUREA_SERVER_IDLE_S", 900.0),
             quality_wait_s=_seconds(env, "AUREA_QUALITY_WAIT_S", 15.0),
+            answer_within_s=_seconds(env, ANSWER_WITHIN, 0.0) if ANSWER_WITHIN in env else None,
             provider=env.get("AUREA_PROVIDER") or env.get("PROVIDER"),
             provider_variable="AUREA_PROVIDER" if "AUREA_PROVIDER" in env else "PROVIDER",
             model=env.get("AUREA_MODEL") or env.get("MODEL"),
+            blocks=MappingProxyType(_blocks(env.get("AUREA_BLOCKS", ""))),
             vendors=MappingProxyType({name: _vendor(name, env) for name in VENDORS}),
             no_color="NO_COLOR" in env,
             columns=int(env["COLUMNS"]) if env.get("COLUMNS", "").isdecimal() else None,
@@ -102,6 +115,10 @@ class Settings:
     def database_url(self) -> str:
         """The SQLAlchemy URL of the ledger: as set, else the SQLite file of this home."""
         return self.ledger_url or f"sqlite:///{self.home / 'ledger.db'}"
+
+    def behind(self, variables: Mapping[str, str]) -> Settings:
+        """These settings with `variables` standing in for what the environment does not say."""
+        return Settings.read({**variables, **self.caller}, self.home) if variables else self
 
     def vendor(self, provider: str) -> Vendor:
         """How to reach `provider`; one that needs no reaching (`replay`) has neither key nor address."""
@@ -131,6 +148,16 @@ def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
     if not 0 <= value < float("inf"):
         raise UsageError(f"{name}={env[name]!r} is no number of seconds", remedy=f"unset it, or write {name}=900")
     return value
+
+
+def _blocks(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.replace(",", " ").split()]
+    if not all(kind and equals and name for kind, equals, name in pairs):
+        raise UsageError(
+            f"AUREA_BLOCKS={text!r} names no blocks",
+            remedy="write KIND=NAME, as in AUREA_BLOCKS=policy=night,ledger=team",
+        )
+    return {kind: name for kind, _, name in pairs}
 
 
 def _vendor(name: str, env: Mapping[str, str]) -> Vendor:

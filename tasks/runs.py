@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,12 +9,14 @@ from typing import Any
 
 from aurea.bootstrap import create_run, current, take_up
 from aurea.delivery.context import Run
-from aurea.domain.errors import Permanent
+from aurea.domain.errors import Permanent, UsageError
+from aurea.domain.spec import BlockNames
 from aurea.home import Home
 from aurea.intake.layers import Flags
-from aurea.intake.resolve import resolve
+from aurea.intake.resolve import decide, read
 from aurea.settings import Settings
-from blocks.provider import stored_provider
+from blocks.stored import stored
+from tasks.notices import notices
 
 
 def live(run: str) -> Run:
@@ -30,16 +31,24 @@ async def at_work(spec: str | Mapping[str, Any], run: str | None, overrides: Map
     `UsageError` where the spec cannot be used, `RunBusy` where another process works on the run.
     """
     if run is not None and (found := _taken_up(run)) is not None:
-        yield found
+        async with notices(found):
+            yield found
         return
-    block = await stored_provider()
-    settings = Settings.read({**(block.variables() if block else {}), **os.environ})
+    settings = Settings.read()
+    asked = fault = None
+    try:
+        asked = read(spec, Flags(overrides=overrides), cwd=Path.cwd(), settings=settings)
+    except UsageError as wrong:  # a recorded run needs no spec any more
+        fault = wrong
+    kept = await stored(asked.spec.blocks if asked else BlockNames(**settings.blocks), deployed=True)
+    settings = settings.behind(kept.variables)
     with Home(settings) as home:
         if run is None or run not in home.ledger.runs():
-            flags, offer = Flags(overrides=overrides), block.offer() if block else None
-            resolved = resolve(spec, flags, cwd=Path.cwd(), settings=settings, block=offer)
-            run = await create_run(home, resolved, run)
-        async with take_up(home, run) as taken:
+            if asked is None:
+                assert fault is not None
+                raise fault
+            run = await create_run(home, decide(asked, settings, kept), run)
+        async with take_up(home, run) as taken, notices(taken):
             yield taken
 
 

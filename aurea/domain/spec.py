@@ -15,6 +15,7 @@ from aurea.domain.errors import UsageError
 ITEM_ID = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 RUN_ID = r"^[a-z0-9][a-z0-9-]{3,63}$"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+BLOCK = r"^[a-z0-9-]{1,100}$"
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 AUTHOR = r"^[^<>\n]+ <[^<>\s]+>$"
 LATEST = "latest"  # stands for the newest run wherever a run is named
@@ -22,6 +23,7 @@ PATTERN_WORDS = {
     ITEM_ID: "lower-case letters, digits, `_` and `-`, beginning with a letter or digit, at most 64",
     RUN_ID: "4 to 64 lower-case letters, digits and `-`, beginning with a letter or digit",
     NAME: "letters, digits, `.`, `_` and `-`, beginning with a letter or digit, at most 64, without spaces",
+    BLOCK: "lower-case letters, digits and `-`",
     VARIABLE: "the name of an environment variable (letters, digits and `_`)",
     AUTHOR: "`Name <address>`",
 }
@@ -83,11 +85,13 @@ def _role(value: Any) -> Any:
 
 ItemId = Annotated[str, StringConstraints(pattern=ITEM_ID)]
 Name = Annotated[str, StringConstraints(pattern=NAME)]
+BlockName = Annotated[str, StringConstraints(pattern=BLOCK)]
 Variable = Annotated[str, StringConstraints(pattern=VARIABLE)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=7 * 86400)]
 Switch = Annotated[bool, Field(strict=True)]
 Limit = Literal["none"]
+Patience = Annotated[float, Field(strict=True, gt=0, le=366 * 86400)]
 Word = Annotated[str, BeforeValidator(_whole_as_text)]
 Command = Annotated[
     tuple[Word, ...], BeforeValidator(as_words, json_schema_input_type=str | list[str]), Field(min_length=1)
@@ -157,6 +161,16 @@ class CommitSpec(Part):
     author: Annotated[str, StringConstraints(pattern=AUTHOR)] = "Aurea <aurea@localhost>"
 
 
+class BlockNames(Part):
+    """Which Prefect blocks stand behind a spec, by name; None: the one named `default`, where there is one."""
+
+    provider: BlockName | None = None
+    workspace: BlockName | None = None
+    ledger: BlockName | None = None
+    policy: BlockName | None = None
+    notification: BlockName | None = None
+
+
 RoleEntry = Annotated[RoleChoice, BeforeValidator(_role, json_schema_input_type=str | RoleChoice)]
 
 
@@ -170,6 +184,7 @@ class Spec(Part):
     concurrency: Annotated[int, Field(strict=True, ge=1, le=256)] = 4
     timeout_s: Seconds = 900
     run_timeout_s: Seconds | Limit = "none"
+    answer_within_s: Patience | Limit = "none"
     repo: Text | None = None
     output_dir: Text | None = None
     base: Text | None = None
@@ -195,6 +210,7 @@ class Spec(Part):
     mcp: tuple[Any, ...] = ()
     model_headers: Switch | Literal["always"] = True
     commit: CommitSpec = CommitSpec()
+    blocks: BlockNames = BlockNames()
     unproven: Switch = False
 
     @model_validator(mode="after")

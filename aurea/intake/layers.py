@@ -12,6 +12,7 @@ from aurea.intake.documents import Document, parse_value
 from aurea.intake.faults import Faults, KeyPath, Place, Places, SpecFaults
 
 PATHS = ("repo", "output_dir", "cassette")
+PARTWISE = ("roles", "blocks")  # a higher layer replaces single entries of these, not all of them
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:", re.IGNORECASE)
 
@@ -86,13 +87,13 @@ def from_flags(flags: Flags, cwd: Path, faults: Faults) -> Layer:
 
 
 def merge(layers: Sequence[Layer], faults: Faults) -> dict[str, Any]:
-    """Lay `layers`, highest first, over each other key by key, roles role by role; their places go to `faults`."""
+    """Lay `layers`, highest first, over each other key by key, `PARTWISE` entry by entry; their places go to `faults`."""
     data: dict[str, Any] = {}
     for layer in reversed(layers):
         for key, value in layer.data.items():
-            if key == "roles" and isinstance(value, dict) and isinstance(data.get("roles"), dict):
-                data["roles"] = {**data["roles"], **value}
-                paths: list[KeyPath] = [("roles", role) for role in value]
+            if key in PARTWISE and isinstance(value, dict) and isinstance(data.get(key), dict):
+                data[key] = {**data[key], **value}
+                paths: list[KeyPath] = [(key, entry) for entry in value]
             else:
                 data[key] = value
                 paths = [(key,)]

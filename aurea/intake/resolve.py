@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,7 +22,7 @@ from aurea.intake.rules import look_across, look_ahead
 from aurea.intake.sources import Source, Written, read_source
 from aurea.intake.wording import tell
 from aurea.ledger.chain import canonical
-from aurea.settings import Settings
+from aurea.settings import ANSWER_WITHIN, Settings
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,17 @@ class Resolved:
         return Path(self.spec.repo) if self.spec.repo else None
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What a server keeps for many runs, behind everything that is written, said and set.
+
+    `defaults` are keys of a spec, by the block they stand in; `variables` stand in for the environment's.
+    """
+
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
 @dataclass
 class _Stack:
     """The layers of a spec, highest first, and what the user wrote."""
@@ -55,6 +66,15 @@ class _Stack:
     name: str = "--objective"
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks for: a sound spec of which provider, model and stored defaults are not decided yet."""
+
+    spec: Spec
+    stack: _Stack
+    faults: Faults
+
+
 def resolve(
     source: Source,
     flags: Flags,
@@ -62,21 +82,41 @@ def resolve(
     cwd: Path,
     settings: Settings,
     stdin: BinaryIO | None = None,
-    block: Mapping[str, str] | None = None,
+    stored: Stored | None = None,
 ) -> Resolved:
-    """Read, merge, validate and decide. Writes nothing.
+    """Read what is asked for, and decide what it leaves open. Writes nothing; refuses as `read` and `decide` do."""
+    return decide(read(source, flags, cwd=cwd, settings=settings, stdin=stdin), settings, stored)
 
-    `source` is a path, `-` for standard input, YAML text, a mapping, or None for the repository's `aurea.yaml`. `block`
-    gives `provider` and `model` below the environment. `SpecFaults` holds everything that is wrong with what was
-    written; other `UsageError`s say that there is nothing to work on, or no provider to work with.
+
+def read(source: Source, flags: Flags, *, cwd: Path, settings: Settings, stdin: BinaryIO | None = None) -> Asked:
+    """Read, merge and validate.
+
+    `source` is a path, `-` for standard input, YAML text, a mapping, or None for the repository's `aurea.yaml`.
+    `SpecFaults` holds everything that is wrong with what was written; other `UsageError`s say that there is nothing to
+    work on.
     """
     faults = Faults(Places(Place("--objective")))
     stack = _stack(read_source(source, cwd.resolve(), stdin), flags, cwd.resolve(), faults)
-    data = merge(stack.layers, faults)
-    look_across(data, faults)
-    look_ahead(data, faults)
-    spec = _shaped(data, faults)
-    choice = _chosen(stack.layers, spec, settings, block)
+    if settings.blocks:
+        stack.layers.append(_unwritten({"blocks": dict(settings.blocks)}, "AUREA_BLOCKS"))
+    if settings.answer_within_s is not None:
+        stack.layers.append(_unwritten({"answer_within_s": settings.answer_within_s}, ANSWER_WITHIN))
+    return Asked(_merged(stack.layers, faults), stack, faults)
+
+
+def decide(asked: Asked, settings: Settings, stored: Stored | None = None) -> Resolved:
+    """Lay what is asked for over what is `stored`, and choose provider and model.
+
+    `SpecFaults` where a stored default cannot be used, `UsageError` where there is no provider to work with.
+    """
+    stack, spec = asked.stack, asked.spec
+    kept = [_unwritten(data, f"block {name}") for name, data in (stored.defaults if stored else {}).items()]
+    offers = [*map(_offer, stack.layers), from_environment(settings), *map(_offer, kept)]
+    if kept:
+        for layer in kept:  # the environment goes before these two
+            layer.data = {key: value for key, value in layer.data.items() if key not in ("provider", "model")}
+        spec = _merged([*stack.layers, *kept], asked.faults)
+    choice = _chosen(offers, spec, settings)
     spec = spec.model_copy(update={"provider": choice.provider, "model": choice.model})
     warnings = (*settings.warnings, *_warnings(spec, settings))
     return Resolved(spec, stack.text, stack.name, digest(spec), choice.provider, choice.model, warnings)
@@ -158,6 +198,16 @@ def _shown(file: Path, cwd: Path) -> str:
     return str(file.relative_to(cwd)) if file.is_relative_to(cwd) else str(file)
 
 
+def _unwritten(data: Mapping[str, Any], source: str) -> Layer:
+    """The layer of something that is no document: every key of it stands at `source`."""
+    place, layer = Place(source), Layer(dict(data), Places(Place(source)))
+    for key, value in data.items():
+        layer.places.put((key,), place, place)
+        for entry in value if isinstance(value, Mapping) else ():
+            layer.places.put((key, entry), place, place)
+    return layer
+
+
 def _found(repo: Path, layers: list[Layer]) -> Layer:
     """What nobody needs to say where a run is about an existing repository: its name, and what `init` would find."""
     data: dict[str, Any] = {"repo": str(repo), "project": project_name(repo)}
@@ -167,6 +217,13 @@ def _found(repo: Path, layers: list[Layer]) -> Layer:
             data["checks"] = [check.as_spec() for check in found.checks]
             data["setup"] = [list(step.run) for step in found.setup]
     return Layer(data, Places(Place(str(repo))))
+
+
+def _merged(layers: list[Layer], faults: Faults) -> Spec:
+    data = merge(layers, faults)
+    look_across(data, faults)
+    look_ahead(data, faults)
+    return _shaped(data, faults)
 
 
 def _shaped(data: dict[str, Any], faults: Faults) -> Spec:
@@ -187,11 +244,7 @@ def _shaped(data: dict[str, Any], faults: Faults) -> Spec:
     return spec
 
 
-def _chosen(layers: list[Layer], spec: Spec, settings: Settings, block: Mapping[str, str] | None) -> Choice:
-    offers = [_offer(layer) for layer in layers]
-    offers.append(from_environment(settings))
-    if block:
-        offers.append(Offer(block.get("provider"), block.get("model"), Place("block aurea-provider")))
+def _chosen(offers: list[Offer], spec: Spec, settings: Settings) -> Choice:
     choice = choose(offers, settings)
     if choice.provider not in LIVE:
         raise NotAvailableYet(f"{choice.place.file}: provider {choice.provider}")

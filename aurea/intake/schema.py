@@ -17,6 +17,7 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "concurrency": "Work items at work at once.",
         "timeout_s": "Seconds of an attempt's own time: its model calls and tools, not checks or waiting.",
         "run_timeout_s": "Seconds the whole run may take, or `none`.",
+        "answer_within_s": "Seconds a person has for an answer, until a question's stated default applies; or `none`.",
         "repo": "Folder of the repository to work on, relative to this file. Absent: a new one at `output_dir`.",
         "output_dir": "Where a new repository is made. Absent: in the run folder.",
         "base": "Branch, tag or commit to start from. Absent: the current branch.",
@@ -42,6 +43,7 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "mcp": "MCP servers whose tools agents get.",
         "model_headers": "Whether requests to model servers carry X-Aurea headers; `always`: also to public hosts.",
         "commit": "Whose name landing commits carry.",
+        "blocks": "Prefect blocks that stand behind this spec, by name. Absent: those named `default`.",
         "unproven": "Says that no check proves the result; only together with `checks: []`.",
     },
     "Check": {
@@ -75,6 +77,13 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "priority": "Higher goes first.",
         "role": "Who does it: one of " + ", ".join(ROLES) + ".",
         "checks": "Names of the checks that judge it. Absent or empty: all.",
+    },
+    "BlockNames": {
+        "provider": "An aurea-provider block: provider, model and key.",
+        "workspace": "An aurea-workspace block: where workspaces lie, sandbox and network.",
+        "ledger": "An aurea-ledger block: the database of the ledger.",
+        "policy": "An aurea-policy block: defaults for limits and approvals.",
+        "notification": "An aurea-notification block: who is told of questions and of the end.",
     },
     "CommitSpec": {"author": "`Name <address>`."},
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from aurea.domain.spec import PATTERN_WORDS, ROLES, Check, CommitSpec, ItemSpec, Reviewer, RoleChoice, Spec
+from aurea.domain.spec import PATTERN_WORDS, ROLES, BlockNames, Check, CommitSpec, ItemSpec, Reviewer, RoleChoice, Spec
 from aurea.intake.faults import Faults, KeyPath, did_you_mean
 from aurea.intake.scalars import kind_of
 
@@ -32,6 +32,7 @@ _PARTS: Mapping[str, type[BaseModel]] = {
     "items": ItemSpec,
     "roles": RoleChoice,
     "commit": CommitSpec,
+    "blocks": BlockNames,
 }
 
 # What a value of the wrong kind should have been.

@@ -6,7 +6,9 @@ import atexit
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,29 @@ def drain() -> None:
 def server(prefect_home: Path) -> Path:
     """Every test here talks to the server."""
     return prefect_home
+
+
+@pytest.fixture
+def heard() -> Iterator[tuple[str, list[str]]]:
+    """An address that takes notifications, and what it was told."""
+    told: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/", told
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture

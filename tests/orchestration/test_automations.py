@@ -6,12 +6,8 @@ import asyncio
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-import pytest
 from prefect import flow
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
@@ -28,29 +24,6 @@ NAMES = {"Aurea: a question waits", "Aurea: a run failed", "Aurea: a run is stuc
 @flow(name="deliver")
 async def deliver() -> None:
     """Stands for the flow of that name; only its flow runs are made here."""
-
-
-@pytest.fixture
-def heard() -> Iterator[tuple[str, list[str]]]:
-    """An address that takes notifications, and what it was told."""
-    told: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            told.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *words: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/", told
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def create(*words: str) -> list[str]:

@@ -15,7 +15,7 @@ from aurea.intake.changes import changes
 from aurea.intake.faults import SpecFaults
 from aurea.intake.layers import Flags
 from aurea.intake.providers import DEFAULT_MODELS
-from aurea.intake.resolve import Resolved, require_free_output, resolve
+from aurea.intake.resolve import Resolved, Stored, require_free_output, resolve
 from aurea.settings import Settings
 
 SPEC = "project: notes\nobjective: from spec\nchecks: [{name: tests, run: pytest -q}]\n"
@@ -138,8 +138,30 @@ def test_which_provider_and_model(
     (repo / "c.yaml").write_text("")
     (repo / "aurea.yaml").write_text(f"{defaults}\ncassette: c.yaml\n")
     (repo / "s.yaml").write_text(f"{SPEC}repo: .\n{spec}\n")
-    got = go(repo, flags=Flags(**flags), env=env, block=block)
+    stored = Stored({"aurea-provider/default": block}) if block else None
+    got = go(repo, flags=Flags(**flags), env=env, stored=stored)
     assert (got.provider, got.model) == wanted
+
+
+def test_stored_defaults_stand_behind_everything_else(repo: Path) -> None:
+    (repo / "aurea.yaml").write_text("max_attempts: 3\nblocks: {policy: all, ledger: team}\n")
+    (repo / "s.yaml").write_text(SPEC + "repo: .\nconcurrency: 2\nblocks: {policy: night}\n")
+    kept = {"concurrency": 7, "max_attempts": 7, "review_loops": 1, "approvals": ["plan"]}
+    env = {**KEY, "AUREA_BLOCKS": "ledger=mine, workspace=fast"}
+    spec = go(repo, env=env, stored=Stored({"aurea-policy/night": kept})).spec
+    assert (spec.concurrency, spec.max_attempts, spec.review_loops, spec.approvals) == (2, 3, 1, ("plan",))
+    names = spec.blocks.model_dump(exclude_none=True)
+    assert names == {"policy": "night", "ledger": "team", "workspace": "fast"}
+
+
+def test_faults_in_what_is_stored_name_the_block(repo: Path) -> None:
+    (repo / "s.yaml").write_text(SPEC)
+    with pytest.raises(SpecFaults, match="block aurea-policy/night: concurrency: "):
+        go(repo, stored=Stored({"aurea-policy/night": {"concurrency": 0}}))
+    with pytest.raises(SpecFaults, match=r"AUREA_BLOCKS: blocks\.polcy: .*did you mean 'policy'"):
+        go(repo, env={**KEY, "AUREA_BLOCKS": "polcy=night"})
+    with pytest.raises(UsageError, match="names no blocks"):
+        Settings.read({"AUREA_BLOCKS": "night"})
 
 
 @pytest.mark.parametrize(
