@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from aurea.reporting.board import headline
 from tasks.artifacts import publish
 from tasks.options import phase, tag
 from tasks.runs import live
@@ -14,4 +15,5 @@ async def report(run: str) -> None:
     """Write manifest and report of the run as it stands, then publish them."""
     tag("report")
     current = live(run)
-    await publish(run, current.spec.project, await current.report())
+    pages = await current.report()
+    await publish(run, current.spec.project, headline(current.state, current.clock.now()), pages)

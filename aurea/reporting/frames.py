@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from aurea.domain.events import Event, ModelAnswered
+from aurea.domain.events import Event, ModelAnswered, QuestionAnswered, QuestionAsked, QuestionWithdrawn, timestamp
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -34,17 +34,38 @@ TABLES: dict[str, dict[str, str]] = {
         "model": "str", "input_tokens": "Int64", "output_tokens": "Int64", "cached_tokens": "Int64",
         "usd": "Float64", "priced": "boolean", "seconds": "Float64", "finish": "str",
     },
+    "questions": {
+        "question": "str", "kind": "str", "item": "str", "title": "str", "asked_at": "str", "state": "str",
+        "choice": "str", "reason": "str", "door": "str", "by": "str", "authenticated": "boolean",
+        "closed_at": "str", "waited_s": "Float64",
+    },
 }  # fmt: skip
+
+# What Prefect's pages show of a table: what people look for first, since they are narrow. The CSV files have all of it.
+SHOWN: dict[str, tuple[str, ...]] = {
+    "items": (
+        "item", "title", "state", "attempts", "usd", "cause", "landed", "model_calls", "tool_calls", "input_tokens",
+        "output_tokens", "role",
+    ),
+    "checks": ("kind", "name", "item", "attempt", "outcome", "exit_code", "seconds", "evidence", "tree", "log"),
+    "files": ("path", "item", "bytes", "sha256", "media_type"),
+    "costs": (
+        "item", "role", "usd", "calls", "input_tokens", "output_tokens", "cached_tokens", "seconds", "provider", "model",
+    ),
+}  # fmt: skip
+_COMMITS, _SHORT = ("landed", "tree"), 12
 
 
 def tables(document: Mapping[str, Any], manifest: Mapping[str, Any], events: Iterable[Event]) -> dict[str, Rows]:
     """The rows of every table in `TABLES`."""
+    happened = list(events)
     return {
         "items": [_item_row(item) for item in document["items"]],
         "attempts": [_attempt_row(item["id"], attempt) for item in document["items"] for attempt in item["attempts"]],
         "checks": [{**entry, "evidence": entry["id"]} for entry in document["evidence"]],
         "files": list(manifest["files"]),
-        "calls": [_call_row(event, event.fact) for event in events if isinstance(event.fact, ModelAnswered)],
+        "calls": [_call_row(event, event.fact) for event in happened if isinstance(event.fact, ModelAnswered)],
+        "questions": _question_rows(happened),
     }
 
 
@@ -85,6 +106,14 @@ def plain(table: DataFrame) -> Rows:
     return [{str(key): value for key, value in record.items()} for record in records]
 
 
+def shown(name: str, table: DataFrame) -> Rows:
+    """The rows as people read them: the columns of `SHOWN`, headings in words, commits and trees as git shortens them."""
+    rows = plain(table[list(SHOWN[name])].round({"seconds": 1}))
+    for row in rows:
+        row.update({key: row[key][:_SHORT] for key in _COMMITS if row.get(key)})
+    return [{key.replace("_", " "): value for key, value in row.items()} for row in rows]
+
+
 def _item_row(item: Mapping[str, Any]) -> dict[str, Any]:
     landed = item["landed"]
     return {
@@ -107,6 +136,28 @@ def _attempt_row(item: str, attempt: Mapping[str, Any]) -> dict[str, Any]:
         "attempt": attempt["number"],
         "files": len(attempt["files"]),
     }
+
+
+def _question_rows(events: Iterable[Event]) -> Rows:
+    """Every question that was asked, with how it was closed: `state` is open, answered or withdrawn."""
+    asked: dict[str, Event] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    for event in events:
+        match event.fact:
+            case QuestionAsked(question=question):
+                asked[question.id] = event
+                at = {"asked_at": timestamp(event.ts), "state": "open"}
+                rows[question.id] = {**question.model_dump(), **at, "question": question.id}
+            case QuestionAnswered() as answer:
+                said = {**answer.model_dump(), "state": "answered", "by": event.actor}
+                rows[answer.question] |= said | _closed(asked[answer.question], event)
+            case QuestionWithdrawn(question=name, reason=reason):
+                rows[name] |= {"state": "withdrawn", "reason": reason} | _closed(asked[name], event)
+    return list(rows.values())
+
+
+def _closed(asked: Event, closed: Event) -> dict[str, Any]:
+    return {"closed_at": timestamp(closed.ts), "waited_s": round((closed.ts - asked.ts).total_seconds(), 3)}
 
 
 def _call_row(event: Event, fact: ModelAnswered) -> dict[str, Any]:

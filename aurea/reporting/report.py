@@ -127,9 +127,12 @@ def _write(found: _Found) -> dict[str, Any]:
     picture, chart = plan_svg(document), history_svg(compared)
     tables = {name: frames.frame(name, rows) for name, rows in frames.tables(document, made, found.events).items()}
     tables["costs"] = frames.costs(tables["calls"])
-    shown = {name: frames.plain(tables[name]) for name in ("items", "checks", "files", "costs")}
+    shown = {name: frames.plain(tables[name]) for name in ("items", "checks", "files", "costs", "questions")}
+    decisions = [row for row in shown.pop("questions") if row["state"] == "answered"]
     rows = topology_table(found.shape, compared)
-    text = report_markdown(document, made, picture=picture, compared=compared, chart=chart, quality=found.quality)
+    text = report_markdown(
+        document, made, picture=picture, compared=compared, chart=chart, quality=found.quality, decisions=decisions
+    )
     page = report_html(
         Material(
             document=document,
@@ -138,7 +141,8 @@ def _write(found: _Found) -> dict[str, Any]:
             topology_rows=topology_table(found.shape),
             compared=compared,
             quality=found.quality,
-            costs=shown["costs"],
+            costs=frames.plain(tables["costs"]),
+            decisions=decisions,
             diffs=found.diffs,
             conversations=conversations(folder, document),
             plan_svg=picture,
@@ -159,6 +163,7 @@ def _write(found: _Found) -> dict[str, Any]:
         write_atomic(folder / "artifacts" / name, content)
     write_atomic(folder / STATISTICS, _json(found.statistics))
     write_atomic(folder / "manifest.json", _json(made))  # last: whoever finds it finds the rest
+    shown = {name: frames.shown(name, tables[name]) for name in frames.SHOWN}
     pages: dict[str, Any] = {"report": text, **shown, "topology": rows}
     if found.quality is not None:
         pages["quality"] = _quality_rows(found.quality)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 from aurea.domain.events import Event
 from aurea.ports import Ledger
+from aurea.reporting.board import Board
 from aurea.reporting.lines import event_line, matters, notable
-from surfaces.cli.board import Board
+from surfaces.cli.board import view
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -148,8 +149,8 @@ class _Table:
         if now - self._drawn >= _REFRESH_S:
             self._drawn = now
             size = self._console.size
-            view = self._board.view(datetime.now(UTC), width=size.width, height=size.height)
-            self._live.update(view, refresh=True)
+            drawn = view(self._board, datetime.now(UTC), width=size.width, height=size.height)
+            self._live.update(drawn, refresh=True)
 
 
 @contextmanager

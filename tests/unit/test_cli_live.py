@@ -13,7 +13,8 @@ import pytest
 
 from aurea.domain.events import Event
 from aurea.domain.lifecycle import ItemState
-from surfaces.cli.board import Board
+from aurea.reporting.board import Board
+from surfaces.cli.board import view
 from surfaces.cli.live import watching
 
 
@@ -161,7 +162,7 @@ def test_the_board_fits_the_terminal(history, work_item):
         board.take(event)
     for width, height in ((60, 12), (120, 50), (40, 5)):
         stream = io.StringIO()
-        Console(file=stream, width=width).print(board.view(run.now(), width=width, height=height))
+        Console(file=stream, width=width).print(view(board, run.now(), width=width, height=height))
         lines = stream.getvalue().splitlines()
         assert len(lines) <= max(height, 4) and all(len(line) <= width for line in lines)
         assert any("item-33" in line for line in lines)  # what is at work is shown first

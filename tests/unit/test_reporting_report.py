@@ -149,8 +149,8 @@ async def test_everything_is_written_and_nothing_else(told):
     run, _ = told
     names = sorted(path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file())
     tables = ["attempts", "calls", "checks", "costs", "files", "items"]
-    assert names == [*(f"artifacts/{t}.csv" for t in tables), "artifacts/plan.svg", "artifacts/report.html",
-                     "artifacts/report.md", "artifacts/statistics.json", "artifacts/topology.json",
+    assert names == [*(f"artifacts/{t}.csv" for t in tables), "artifacts/plan.svg", "artifacts/questions.csv",
+                     "artifacts/report.html", "artifacts/report.md", "artifacts/statistics.json", "artifacts/topology.json",
                      "manifest.json"]  # fmt: skip
 
 
@@ -171,6 +171,20 @@ async def test_csv_leaves_missing_values_empty(told):
     assert [row["exit_code"] for row in rows if row["kind"] == "review"] == ["", ""]
     calls = list(csv.DictReader(io.StringIO((run.folder / "artifacts/calls.csv").read_text())))
     assert len(calls) == 4 and calls[0]["input_tokens"] == "1200"
+
+
+async def test_what_people_decided_is_told(notes, tmp_path):
+    notes.add(ev.QuestionAnswered(question="q-0123456789", choice="retry", reason="try | again", door="cli"))
+    made = await report(run := Told(notes, tmp_path / "run", Trees(TREES, {"link": "120000"})))
+    [row] = csv.DictReader(io.StringIO((run.folder / "artifacts/questions.csv").read_text()))
+    wanted = {"question": "q-0123456789", "kind": "escalation", "item": "docs", "state": "answered", "choice": "retry",
+              "reason": "try | again", "door": "cli", "by": "manager", "authenticated": "False"}  # fmt: skip
+    assert wanted.items() <= row.items()
+    assert row["asked_at"] < row["closed_at"] and float(row["waited_s"]) > 0
+    page = (run.folder / "artifacts/report.html").read_text()
+    for told in (made["report"], page):
+        assert "Decisions of people" in told and "again" in told
+    assert r"try \| again" in made["report"], "a bar must not split the row"
 
 
 async def test_a_run_without_anything(history, tmp_path):
@@ -233,3 +247,10 @@ def test_a_file_is_replaced_whole(tmp_path):
     with pytest.raises(UnicodeEncodeError):
         write_atomic(path, "\ud800")
     assert path.read_bytes() == b"two\n" and [p.name for p in path.parent.iterdir()] == ["b.json"]
+
+
+def test_what_prefect_shows_of_a_table_is_short_and_in_words():
+    row = {"evidence": "ev-1", "kind": "check", "exit_code": 2, "seconds": 1.2345, "tree": "a" * 40, "passed": False}
+    [made] = frames.shown("checks", frames.frame("checks", [row]))
+    assert (made["exit code"], made["seconds"], made["tree"], made["item"]) == (2, 1.2, "a" * 12, None)
+    assert "passed" not in made, "the outcome says it"
