@@ -10,9 +10,11 @@ from uuid import UUID
 from prefect.input import Keyset, RunInput
 from pydantic import Field, create_model
 
+from aurea.domain.events import timestamp
 from aurea.domain.evidence import Question
 from aurea.domain.forms import form
 from aurea.domain.state import RunState
+from aurea.reporting.text import otherwise
 
 
 class Form(RunInput):
@@ -78,6 +80,10 @@ def describe(state: RunState, question: Question, note: str = "") -> str:
             reason = " ".join((attempt.reason or "").split()).replace("|", "/")
             lines.append(f"| {attempt.number} | {attempt.model} | {reason[:200]} |")
         lines.append("")
+    if (asked := state.questions.get(question.id)) is not None:
+        moment = timestamp(asked.deadline) if asked.deadline else None
+        words = otherwise(asked.default, moment)
+        lines += [f"{words[0].upper()}{words[1:]}.", ""]
     link = state.link.ui_url if state.link else None
     lines.append(f"Run `{state.id}`, {state.cost.usd:.2f} USD so far" + (f", [flow run]({link})" if link else ""))
     return "\n".join(lines)

@@ -22,6 +22,8 @@ def check_answer(state: RunState, name: str, choice: str, fields: Mapping[str, A
     """The fields of an answer to question `name`, checked; `UsageError` with the reason where it cannot be given."""
     if name in state.answers:
         given = state.answers[name]
+        if given.door == "deadline":
+            raise UsageError(f"question {name} was not answered in time, so its default was applied: {given.choice}")
         raise UsageError(f"question {name} was answered already: {given.choice}, through {given.door}")
     if name in state.withdrawn:
         raise UsageError(f"question {name} is closed: {state.withdrawn[name]}")
@@ -50,9 +52,9 @@ def pending(run: Run) -> bool:
     return len(run.state.answers) > run.carried_out or bool(_cancelled(run))
 
 
-def stopped(state: RunState) -> bool:
-    """Whether somebody answered that the run is to end."""
-    return any(answer.choice == "stop" for answer in state.answers.values())
+def stopped(state: RunState) -> QuestionAnswered | None:
+    """The answer that the run is to end; None where nobody gave it."""
+    return next((answer for answer in state.answers.values() if answer.choice == "stop"), None)
 
 
 async def carry_out(run: Run) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aurea.delivery import answers, base, manager, quality, questions
+from aurea.delivery import answers, base, deadlines, manager, quality, questions
 from aurea.delivery.context import Run
 from aurea.delivery.dispatch import LOOK_S, dispatch, leading
 from aurea.delivery.line import Phases
@@ -42,9 +42,10 @@ async def conduct(run: Run, phases: Phases) -> RunEnded:
 
 
 async def _watch(run: Run, body: asyncio.Future[RunEnded]) -> None:
-    """Obey at once what another process ordered, and let open questions be shown where they can be answered."""
+    """Obey at once what another process ordered; let open questions be shown, and answered by their deadlines."""
     shown: set[str] = set()
     while True:
+        await deadlines.keep(run)
         for question in set(run.state.questions) - shown:
             run.announce(question)
             shown.add(question)
@@ -70,9 +71,10 @@ async def _work(run: Run, phases: Phases) -> RunEnded:
         return RunEnded(state="failed", reason=f"took longer than run_timeout_s ({limit:g} s)", reason_code="timeout")
     except PlanRefused as refused:
         return RunEnded(state="failed", reason=refused.message, reason_code="plan_rejected")
-    if answers.stopped(run.state):
+    if (answer := answers.stopped(run.state)) is not None:
         code = "partial" if run.state.landings else "stopped"
-        return RunEnded(state="failed", reason="a person ended it; what has landed stays", reason_code=code)
+        why = "nobody answered in time" if answer.door == "deadline" else "a person ended it"
+        return RunEnded(state="failed", reason=f"{why}; what has landed stays", reason_code=code)
     return await quality.confirmed(run, manager.ending(run.state))
 
 

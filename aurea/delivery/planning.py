@@ -40,7 +40,9 @@ async def plan(run: Run) -> None:
 
 
 def _awaits_approval(run: Run) -> bool:
-    return any(asked.question.kind == "plan" for asked in run.state.questions.values()) or stopped(run.state)
+    return (
+        any(asked.question.kind == "plan" for asked in run.state.questions.values()) or stopped(run.state) is not None
+    )
 
 
 async def _propose(run: Run, number: int) -> tuple[tuple[ItemSpec, ...], str]:

@@ -7,7 +7,7 @@ import hashlib
 from aurea.delivery.context import Run
 from aurea.domain.errors import AureaError, BudgetReached, Permanent
 from aurea.domain.events import ItemMoved, QuestionAnswered, QuestionAsked, QuestionWithdrawn
-from aurea.domain.evidence import Question, QuestionKind
+from aurea.domain.evidence import DEFAULTS, Question, QuestionKind, deadline
 from aurea.domain.lifecycle import ItemState
 
 
@@ -25,14 +25,8 @@ async def ask_about(run: Run, item: str | None, fault: BaseException) -> None:
         o.question for o in run.state.questions.values() if o.question.kind == kind and o.question.title == message
     ]
     if not already and not (kind == "budget" and _open(run, "budget")):
-        question = Question(
-            id=question_id(run.id, kind, message, str(len(run.state.answers))),
-            kind=kind,
-            title=message,
-            why=remedy or "the run cannot go on without it",
-            default=None,
-        )
-        await run.record(QuestionAsked(question=question))
+        name = question_id(run.id, kind, message, str(len(run.state.answers)))
+        await run.record(_asked(run, name, kind, message, remedy or "the run cannot go on without it"))
     if item is not None and (state := run.item_state(item)) in (ItemState.ACTIVE, ItemState.AWAITING_QA):
         await run.record(ItemMoved(source=state, target=ItemState.WAITING_HUMAN, cause=message), item=item)
 
@@ -40,17 +34,10 @@ async def ask_about(run: Run, item: str | None, fault: BaseException) -> None:
 async def escalate(run: Run, item: str, source: ItemState, why: str) -> None:
     """Ask a person about `item`, which then waits in `waiting_human`."""
     entry = run.state.item(item)
-    question = Question(
-        id=question_id(run.id, "escalation", item, str(len(run.state.answers))),
-        kind="escalation",
-        item=item,
-        title=f"{entry.spec.name}: what should happen after {_attempts(len(entry.attempts))}?",
-        why=why,
-        default="abandon_item",
-    )
-    await run.record(
-        ItemMoved(source=source, target=ItemState.WAITING_HUMAN, cause=why), QuestionAsked(question=question), item=item
-    )
+    name = question_id(run.id, "escalation", item, str(len(run.state.answers)))
+    title = f"{entry.spec.name}: what should happen after {_attempts(len(entry.attempts))}?"
+    waits = ItemMoved(source=source, target=ItemState.WAITING_HUMAN, cause=why)
+    await run.record(waits, _asked(run, name, "escalation", title, why, item), item=item)
 
 
 async def approval(
@@ -61,9 +48,7 @@ async def approval(
     if name in run.state.answers:
         return run.state.answers[name]
     if name not in run.state.questions:
-        await run.record(
-            QuestionAsked(question=Question(id=name, kind=kind, item=item, title=title, why=why)), item=item
-        )
+        await run.record(_asked(run, name, kind, title, why, item), item=item)
     return None
 
 
@@ -76,6 +61,13 @@ async def withdraw(run: Run, question: str, reason: str) -> None:
     except Permanent:
         if question in run.state.questions:
             raise
+
+
+def _asked(run: Run, name: str, kind: QuestionKind, title: str, why: str, item: str | None = None) -> QuestionAsked:
+    """A question with what follows where nobody answers it in time, and when."""
+    until = deadline(run.clock.now(), run.spec.answer_within_s)
+    question = Question(id=name, kind=kind, item=item, title=title, why=why, default=DEFAULTS[kind], deadline=until)
+    return QuestionAsked(question=question)
 
 
 def _attempts(number: int) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from aurea.domain import events as ev
-from aurea.domain.evidence import Cost, Finding, Landed, Question, Review, Verdict
+from aurea.domain.evidence import DEFAULTS, Cost, Finding, Landed, Question, Review, Verdict
 from aurea.domain.lifecycle import ItemState
 from aurea.domain.spec import ItemSpec
 
@@ -121,8 +121,17 @@ class ToolRecord:
 
 @dataclass
 class OpenQuestion:
-    """A question that nobody has answered yet. `shown`: the flow run in which it can be answered."""
+    """A question that nobody has answered yet. `shown`: the flow run in which it can be answered.
+
+    `deadline` is the one in force: as asked, or as a resume has set it since.
+    """
 
     question: Question
     asked: datetime
+    deadline: datetime | None = None
     shown: ev.QuestionShown | None = None
+
+    @property
+    def default(self) -> str:
+        """What is answered at the deadline."""
+        return self.question.default or DEFAULTS[self.question.kind]

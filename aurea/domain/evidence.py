@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime, timedelta
 from typing import Literal
+
+from pydantic import AwareDatetime
 
 from aurea.domain.messages import Usage, Value
 
@@ -99,9 +102,26 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "blocked": ("retry", "stop"),
 }
 
+# What follows where nobody answers in time: nothing is spent, nothing is given away, and what has landed stays.
+DEFAULTS: dict[str, str] = {
+    "plan": "stop",
+    "land": "stop",
+    "escalation": "abandon_item",
+    "budget": "stop",
+    "blocked": "stop",
+}
+
+
+def deadline(asked: datetime, within: float | str) -> datetime | None:
+    """When a question that is put at `asked` is answered by its default; None where `within` is `none`: never."""
+    return None if isinstance(within, str) else asked + timedelta(seconds=within)
+
 
 class Question(Value):
-    """A question raised to a person. `item` is the work item it is about, where it is about one."""
+    """A question raised to a person. `item` is the work item it is about, where it is about one.
+
+    Where nobody has answered at `deadline`, `default` is the answer; without a deadline it waits for ever.
+    """
 
     id: str
     kind: QuestionKind
@@ -109,6 +129,7 @@ class Question(Value):
     title: str
     why: str
     default: str | None = None
+    deadline: AwareDatetime | None = None
 
     @property
     def choices(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Protocol
 from aurea.domain import events as ev
 from aurea.domain.attempt import Attempt, Item, OpenQuestion, ToolRecord
 from aurea.domain.errors import IllegalMove, Permanent
-from aurea.domain.evidence import Cost, Evidence, Question
+from aurea.domain.evidence import Cost, Evidence, Question, deadline
 from aurea.domain.lifecycle import Actor, ItemState, check_move
 
 __all__ = ["Attempt", "Item", "OpenQuestion", "Place", "RunState", "ToolPlace", "ToolRecord"]
@@ -172,6 +172,9 @@ def _apply(run: RunState, event: ev.Event) -> None:  # noqa: C901 (a flat list o
             if run.order is not None and run.order.order == "pause":
                 run.order = None
             run.changes.update(fact.changes)
+            if (within := fact.changes.get("answer_within_s")) is not None:
+                for asked in run.questions.values():
+                    asked.deadline = deadline(event.ts, within)
         case ev.RunLinked() as fact:
             run.link = fact
         case ev.RunEnded() as fact:
@@ -204,7 +207,7 @@ def _apply(run: RunState, event: ev.Event) -> None:  # noqa: C901 (a flat list o
             if item.current and fact.target in (ItemState.FAILED, ItemState.ABANDONED):
                 item.current.leave("failed" if fact.target is ItemState.FAILED else "abandoned", fact.cause)
         case ev.QuestionAsked() as fact:
-            run.questions[fact.question.id] = OpenQuestion(fact.question, event.ts)
+            run.questions[fact.question.id] = OpenQuestion(fact.question, event.ts, fact.question.deadline)
             run.asked_questions[fact.question.id] = fact.question
             if fact.question.item in run.items:
                 about = run.items[fact.question.item]

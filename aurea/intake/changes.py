@@ -22,6 +22,7 @@ CHANGEABLE = (
     "roles",
     "timeout_s",
     "run_timeout_s",
+    "answer_within_s",
     "max_attempts",
     "review_loops",
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from aurea.reporting.commands import next_commands
 from aurea.reporting.svg import data_uri
-from aurea.reporting.text import clean, count, duration, many, money, one_line, spending, why_not
+from aurea.reporting.text import clean, count, duration, many, money, one_line, otherwise, spending, why_not
 
 _MOST_ROWS = 200
 _TAIL_LINES = 12
@@ -104,10 +104,10 @@ def _questions(document: dict[str, Any]) -> list[str]:
     parts = ["## Waits for a person"]
     for question in document["questions"]:
         answers = ", ".join(f"`{choice}`" for choice in question["choices"])
-        default = f"; without an answer: `{question['default']}`" if question["default"] else ""
+        default = otherwise(question["default"], question["deadline"])
         parts.append(
             f"**{_text(question['title'])}** (`{question['question']}`, {question['kind']})\n\n"
-            f"{_text(question['why'])}\n\nAnswers: {answers}{default}."
+            f"{_text(question['why'])}\n\nAnswers: {answers}; {default}."
         )
     return parts
 

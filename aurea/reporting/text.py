@@ -78,6 +78,20 @@ def why_not(item: Mapping[str, Any]) -> str:
     return "; ".join(dict.fromkeys(part for part in (cause, last if last not in cause else "") if part))
 
 
+_DEFAULTS = {
+    "stop": "the run ends, what has landed stays",
+    "abandon_item": "the work item is given up, with what depends on it",
+}
+
+
+def otherwise(default: str, deadline: str | None) -> str:
+    """What follows where nobody answers a question, given its `deadline` as run documents have it."""
+    if deadline is None:
+        return "it waits for an answer for ever"
+    moment = f"{deadline[:10]} {deadline[11:19]} UTC"
+    return f"if nobody answers by {moment}: {default} ({_DEFAULTS[default]})"
+
+
 def spending(document: Mapping[str, Any]) -> str:
     """Tokens and money of a run, against its budget."""
     cost, limit = document["cost"], document["budget"]["limit_usd"]

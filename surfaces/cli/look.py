@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, get_args
 
@@ -14,7 +15,7 @@ from aurea.domain.events import AnyFact
 from aurea.domain.state import RunState
 from aurea.home import Home
 from aurea.reporting.schemas import RunStatus
-from surfaces.cli import context
+from surfaces.cli import context, overdue
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
@@ -48,13 +49,14 @@ def show(
 
     with Home(context.current().settings) as home:
         name = home.find(run)
-        state, folder = home.state(name), home.folder(name)
+        state, folder = overdue.look(home, name), home.folder(name)
         if item is not None:
             _require_item(state, item)
         document = run_document(state, alive=home.alive(name), folder=folder, now=home.clock.now())
         landed = _read(folder / "manifest.json").get("files", []) if files else None
         told = [event for event in home.ledger.events(name) if item in (None, event.item)] if events else []
         changed = landed_diff(state, item) if diff else ""
+        _tell_of(home, [document])
         if json:
             document |= {"files": landed} if files else {}
             document |= {"events": [event.document() for event in told]} if events else {}
@@ -95,12 +97,13 @@ def list_runs(
         for name in home.ledger.runs():
             if len(rows) >= limit:
                 break
-            run = home.state(name)
+            run = overdue.look(home, name)
             if earliest and run.started and run.started < earliest:
                 break
             row = run_row(run, alive=home.alive(name), folder=home.folder(name), now=home.clock.now())
             if state is None or row["state"] == state:
                 rows.append(row)
+        _tell_of(home, rows)
     if json:
         context.print_json(rows)
     else:
@@ -187,6 +190,14 @@ def schema(what: Literal["spec", "run", "event", "manifest", "question"] = "spec
 
         context.print_json(schema_of(what))
     return 0
+
+
+def _tell_of(home: Home, documents: Sequence[Mapping[str, Any]]) -> None:
+    """Let Prefect show as Crashed what these run documents show as interrupted, since its process is gone."""
+    if any(document["state"] == "interrupted" and document["reason_code"] is None for document in documents):
+        from surfaces.server.dead import tell_of_the_dead
+
+        tell_of_the_dead(home.settings.home)
 
 
 def _require_item(state: RunState, item: str) -> None:

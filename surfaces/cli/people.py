@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from aurea.domain.errors import Permanent, UsageError
 from aurea.domain.events import Draft, OrderGiven, QuestionAnswered
 from aurea.home import Home
-from surfaces.cli import context
+from surfaces.cli import context, overdue
 from surfaces.cli.user import user_name
 
 Flag = Annotated[bool, Parameter(negative="")]
@@ -35,7 +35,7 @@ def inbox(*, run: str | None = None, json: Json = False) -> int:
 
     with Home(context.current().settings) as home:
         names = [home.find(run)] if run else home.ledger.runs()
-        found = [question for name in names for question in question_documents(home.state(name))]
+        found = [question for name in names for question in question_documents(overdue.look(home, name))]
     found.sort(key=lambda question: question["asked_at"])
     if json:
         context.print_json(found)
@@ -73,7 +73,7 @@ def decide(
 
     with Home(context.current().settings) as home:
         name = _run_of(home, question)
-        state = home.state(name)
+        state = overdue.look(home, name)
         fields = _fields(field)
         kind = state.questions[question].question.kind if question in state.questions else None
         if reason is not None and kind is not None and "reason" in _form(kind, choice):

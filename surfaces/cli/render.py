@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from aurea.reporting.commands import next_commands
 from aurea.reporting.lines import event_line
-from aurea.reporting.text import clean, count, duration, many, money, one_line, spending, why_not
+from aurea.reporting.text import clean, count, duration, many, money, one_line, otherwise, spending, why_not
 from surfaces.cli.palette import MARKS, STYLES
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def print_inbox(questions: Sequence[Document], *, stream: TextIO | None = None) 
             schema = question["form"].get(choice, {})
             names = [n if n in schema.get("required", ()) else f"{n}?" for n in schema.get("properties", {})]
             console.print(f"  {choice}" + (f" ({', '.join(names)})" if names else ""))
+        console.print(otherwise(question["default"], question["deadline"]), soft_wrap=True)
         console.print(f"aurea decide {question['question']} --choice CHOICE [--field NAME=VALUE]... [--reason TEXT]")
 
 
@@ -232,6 +233,7 @@ def _print_questions(console: Console, document: Document) -> None:
         console.print(f"  {question['question']}  {one_line(question['title'])}", style="yellow", soft_wrap=True)
         console.print(f"    {one_line(question['why'])}", soft_wrap=True)
         console.print(f"    answers: {', '.join(question['choices'])}", style="dim", soft_wrap=True)
+        console.print(f"    {otherwise(question['default'], question['deadline'])}", style="dim", soft_wrap=True)
 
 
 def _print_next(console: Console, document: dict[str, Any]) -> None:

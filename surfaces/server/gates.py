@@ -21,6 +21,20 @@ def close_gate(home: Path, question: str, choice: str) -> None:
     _end(home, f"question:{question}", "COMPLETED", f"answered: {choice}")
 
 
+def is_answered(home: Path, flow_run: str) -> bool:
+    """Whether the server holds an answer to the last pause of a `human_gate` run that no process has taken up yet."""
+    try:
+        if (api := api_of(home)) is None:
+            return False
+        found = ask(api, "GET", f"/flow_runs/{flow_run}")
+        if found["state_type"] not in ("RUNNING", "PENDING", "SCHEDULED"):
+            return False
+        last = max(found["empirical_policy"]["pause_keys"])
+        return ask(api, "GET", f"/flow_runs/{flow_run}/input/paused-{last}-response") is not None
+    except (OSError, ValueError):  # there is none, or nobody who could tell
+        return False
+
+
 def resume_suspended(home: Path, run: str) -> bool:
     """Let the deployed flow run of a run that was suspended go on where its deployment works; False where there is none."""
     suspended = {
@@ -29,7 +43,7 @@ def resume_suspended(home: Path, run: str) -> bool:
         "deployment_id": {"is_null_": False},
     }
     try:
-        api = _api(home)
+        api = api_of(home)
         found = ask(api, "POST", "/flow_runs/filter", {"flow_runs": suspended}) if api else []
         said = [ask(api, "POST", f"/flow_runs/{flow_run['id']}/resume", {}) for flow_run in found if api]
     except (OSError, ValueError) as fault:
@@ -45,7 +59,7 @@ def close_run(home: Path, run: str) -> None:
 
 def _end(home: Path, tag: str, state: str, message: str) -> None:
     """Best effort: the ledger has the truth, and a server that is away has nobody to show it to."""
-    api = _api(home)
+    api = api_of(home)
     if api is None:
         return
     wanted = {"flow_runs": {"tags": {"all_": [tag]}, "state": {"type": {"any_": list(OPEN)}}}}
@@ -58,7 +72,7 @@ def _end(home: Path, tag: str, state: str, message: str) -> None:
         _log.warning("the Prefect server was not told that %s is %s: %s", tag, state.lower(), fault)
 
 
-def _api(home: Path) -> str | None:
+def api_of(home: Path) -> str | None:
     """The server that the user names, else the local one of `home` if it runs."""
     if named := named_server(os.environ, Path.cwd()):
         return named.api_url

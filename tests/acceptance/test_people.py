@@ -279,3 +279,28 @@ def test_what_may_be_decided(asking: Asking):
     assert "answered already" in asking.decide(asked["e"], "retry").stderr
     assert set(asking.gates().values()) == {"COMPLETED"}
     asking.is_whole()
+
+
+def test_nobody_answers_in_time(asking: Asking):
+    asking.begin(asking.plays("a", "bad"), asking.plays("b", "good"), answer_within_s=3600)
+    [asked] = asking.ends(3, timeout=120)["questions"]
+    assert (asked["default"], bool(asked["deadline"])) == ("abandon_item", True)
+    moment = asked["deadline"][:19].replace("T", " ")
+    for told in (asking.text(asked).casefold(), asking.aurea("inbox").stdout, asking.aurea("show", asking.name).stdout):
+        assert f"if nobody answers by {moment} utc: abandon_item" in told.casefold()
+
+    asking.start("resume", asking.name, "--set", "answer_within_s=15", "--wait", "60")
+    until(lambda: [q["deadline"] for q in asking.inbox()] != [asked["deadline"]], 90)
+    until(lambda: not asking.inbox() or asking.gate(asked)["state"]["state_details"].get("pause_key") == "a0002", 90)
+    asking.kill()
+    until(lambda: asking.inbox() == [])  # a look after the deadline applies it
+    late = asking.decide(asked, "retry")
+    assert (late.returncode, "its default was applied: abandon_item" in late.stderr) == (2, True)
+    gate = asking.gate(asked)["state"]
+    assert (gate["type"], gate["message"].rpartition(": ")[2]) == ("COMPLETED", "abandon_item")
+    asking.resume()
+    document = asking.ends(0, timeout=120)
+    assert {item["id"]: item["state"] for item in document["items"]} == {"a": "abandoned", "b": "complete"}
+    [event] = asking.events("question.answered")
+    assert (event["actor"], event["item"], event["payload"]["door"]) == ("policy", "a", "deadline")
+    asking.is_whole()

@@ -18,7 +18,7 @@ from aurea.ports import Row
 
 FOLDER = Path(__file__).parent / "events"
 FILES = sorted(path.name for path in FOLDER.glob("*.json"))
-OLDER: frozenset[str] = frozenset()
+OLDER = frozenset({"question.asked.json"})
 
 
 def row_of(document):

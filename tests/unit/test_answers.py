@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from aurea.delivery.answers import check_answer
 from aurea.delivery.conduct import conduct
 from aurea.delivery.context import Run
-from aurea.domain.errors import BudgetReached, UsageError
-from aurea.domain.events import Draft, OrderGiven, QuestionAnswered, RunEnded
+from aurea.delivery.deadlines import default_answer, overdue
+from aurea.domain.errors import BudgetReached, Permanent, UsageError
+from aurea.domain.events import Draft, OrderGiven, QuestionAnswered, RunEnded, RunResumed
 from aurea.domain.lifecycle import ItemState
 from aurea.domain.spec import Spec
 from aurea.ports import Assignment, CommandLine, CommandResult
@@ -182,6 +184,41 @@ async def test_an_answer_is_waited_for_and_everything_else_goes_on(tmp_path: Pat
         await asyncio.sleep(0.01)
     answer(run, "retry", hint="the trick is this")
     assert (await work).state == "succeeded"
+
+
+async def test_at_the_deadline_the_stated_default_is_the_answer(tmp_path: Path):
+    run = start(tmp_path, item("a"), item("b"), item("c", "a"), answer_within_s=60)
+    run.wait_s = 3600
+    ending = await deliver(run)
+    assert (ending.state, ending.reason) == ("succeeded", "abandoned: a, c")
+    [event] = [e for e in run.ledger.events(run.id) if e.type == "question.answered"]
+    assert (event.actor, event.item, event.fact.choice, event.fact.door) == ("policy", "a", "abandon_item", "deadline")
+    with pytest.raises(UsageError, match="was not answered in time, so its default was applied: abandon_item"):
+        check_answer(run.state, event.fact.question, "retry", {})
+
+
+async def test_nobody_who_approves_in_time_ends_the_run(tmp_path: Path):
+    run = start(tmp_path, item("b"), item("d", "b"), approvals=["land"], answer_within_s=60)
+    run.wait_s = 30
+    assert (await deliver(run)).state == "waiting"
+    answer(run, "approve")
+    run.wait_s = 3600
+    ending = await deliver(run)
+    assert (ending.state, ending.reason) == ("failed", "nobody answered in time; what has landed stays")
+    assert states(run) == {"b": "complete", "d": "abandoned"}
+
+
+async def test_a_resume_sets_the_deadlines_of_open_questions_anew(waiting: Run):
+    [asked] = waiting.state.questions.values()
+    assert asked.deadline is None
+    for within, seconds in ((60.0, 60), ("none", None), (9.0, 9)):
+        [event] = waiting.ledger.append(waiting.id, [Draft(fact=RunResumed(changes={"answer_within_s": within}))])
+        assert asked.deadline == (event.ts + timedelta(seconds=seconds) if seconds else None)
+    assert [late.question.id for late in overdue(waiting.state, event.ts + timedelta(seconds=9))] == [asked.question.id]
+    assert overdue(waiting.state, event.ts + timedelta(seconds=8)) == []
+    answer(waiting, "retry", hint="the trick is this")
+    with pytest.raises(Permanent, match="is not open"):
+        waiting.ledger.append(waiting.id, [default_answer(asked)])
 
 
 @pytest.mark.parametrize(("interrupt", "wanted"), [(False, "complete"), (True, "active")])

@@ -1,0 +1,26 @@
+"""The deadlines of questions, applied by every command that looks at a run."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from aurea.delivery.deadlines import default_answer, overdue
+from aurea.domain.errors import Permanent
+from aurea.domain.state import RunState
+from aurea.home import Home
+from surfaces.cli import context
+
+
+def look(home: Home, run: str) -> RunState:
+    """The state of a run, after its questions that nobody answered in time have got their stated defaults."""
+    for asked in overdue(home.state(run), home.clock.now()):
+        from surfaces.server.gates import close_gate, is_answered, resume_suspended
+
+        if asked.shown is not None and is_answered(home.settings.home, asked.shown.flow_run):
+            continue  # whoever takes the run up records that answer
+        with suppress(Permanent):  # answered at this moment
+            home.ledger.append(run, [default_answer(asked)])
+            context.say(f"aurea: nobody answered {asked.question.id} of run {run} in time: {asked.default}")
+            close_gate(home.settings.home, asked.question.id, asked.default)
+            resume_suspended(home.settings.home, run)
+    return home.state(run)
