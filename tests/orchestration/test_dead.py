@@ -5,9 +5,9 @@ from __future__ import annotations
 import fcntl
 from pathlib import Path
 
-from prefect import flow
+from prefect import flow, task
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Running
 
 from surfaces.server.dead import MESSAGE, crash_the_dead
@@ -19,9 +19,19 @@ async def deliver() -> None:
     """Never run: it stands on the server as a process left it."""
 
 
-async def running(client: PrefectClient, home: Path, run: str) -> tuple[FlowRun, Path]:
+@task
+async def phase() -> None:
+    """Never run either."""
+
+
+async def running(client: PrefectClient, home: Path, run: str, *, deployed: bool = False) -> tuple[FlowRun, Path]:
     """A flow run that is Running, and the lock of its run."""
-    made = await client.create_flow_run(deliver, tags=["aurea", f"run:{run}"])
+    tags = ["aurea", f"run:{run}"]
+    if deployed:
+        deployment = await client.create_deployment(await client.create_flow(deliver), run)
+        made = await client.create_flow_run_from_deployment(deployment, tags=tags)
+    else:
+        made = await client.create_flow_run(deliver, tags=tags)
     await client.set_flow_run_state(made.id, Running(), force=True)
     lock = home / "runs" / run / "lock"
     lock.parent.mkdir(parents=True)
@@ -34,17 +44,20 @@ async def test_what_was_killed_crashes_and_what_is_at_work_does_not(
 ) -> None:
     api = api_url(Place(server).read()["port"])
     dead, _ = await running(client, tmp_path, "dead-run")
+    await running(client, tmp_path, "begun-run", deployed=True)
     living, lock = await running(client, tmp_path, "living-run")
     other = await client.create_flow_run(deliver, tags=["aurea", "run:of-another-home"])
     asking = await client.create_flow_run(deliver, tags=["aurea", "run:dead-run", "question:q-1"])
+    at_work = await client.create_task_run(phase, dead.id, "0", state=Running())
     for each in (other, asking):
         await client.set_flow_run_state(each.id, Running(), force=True)
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert crash_the_dead(api, tmp_path) == [], "it may just have begun"
-        assert crash_the_dead(api, tmp_path, grace_s=0) == ["dead-run"]
+        assert crash_the_dead(api, tmp_path) == ["dead-run"]
+        assert crash_the_dead(api, tmp_path, grace_s=0) == ["begun-run"]
     states = [(await client.read_flow_run(each.id)).state for each in (dead, asking, living, other)]
     assert [state.type.value for state in states if state] == ["CRASHED", "PENDING", "RUNNING", "RUNNING"]
+    assert (await client.read_task_run(at_work.id)).state_type is StateType.CRASHED
     assert states[0] is not None
     assert states[0].message == MESSAGE
     for each in (living, other, asking):
