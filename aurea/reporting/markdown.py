@@ -22,17 +22,20 @@ def report_markdown(
     compared: Mapping[str, Any] | None = None,
     chart: str = "",
     quality: Mapping[str, Any] | None = None,
+    decisions: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The report as GitHub-flavoured markdown; `picture` is the plan as SVG, carried in the text as a data URI.
 
-    `compared` and `chart` set the run beside earlier ones, `quality` is what the gate found.
+    `compared` and `chart` set the run beside earlier ones, `quality` is what the gate found, `decisions` are the
+    answered questions as rows of their table.
     """
     parts = [
         *_head(document),
+        *_questions(document),
         f"![Plan]({data_uri(picture)})",
         *_landed(document),
         *_not_landed(document),
-        *_questions(document),
+        *_decisions(decisions),
         *_attempts(document),
         *_checks(document),
         *_costs(document),
@@ -49,18 +52,18 @@ def report_markdown(
 def _head(document: dict[str, Any]) -> list[str]:
     state = document["state"]
     done = sum(1 for item in document["items"] if item["state"] == "complete")
-    parts = [f"# {_text(document['project'])}: {state}"]
+    parts = [f"# {escaped(document['project'])}: {state}"]
     if document["unproven"]:
         parts.append("> **unproven**: this run had no checks. Nothing below was shown by an executed check.")
     if document["reason"]:
         code = f" (`{document['reason_code']}`)" if document["reason_code"] else ""
-        parts.append(f"**{_text(document['reason'])}**{code}")
+        parts.append(f"**{escaped(document['reason'])}**{code}")
     parts.append(
         f"Run `{document['run']}` · {done} of {many(len(document['items']), 'item')} landed · "
-        f"{duration(document['seconds'])} · {spending(document)} · {document['provider']}:{_text(document['model'])} · "
+        f"{duration(document['seconds'])} · {spending(document)} · {document['provider']}:{escaped(document['model'])} · "
         f"sandbox {document['sandbox']}"
     )
-    parts.append(f"Objective: {_text(document['objective'])}")
+    parts.append(f"Objective: {escaped(document['objective'])}")
     return parts
 
 
@@ -69,24 +72,26 @@ def _landed(document: dict[str, Any]) -> list[str]:
     parts = ["## What landed"]
     if not items:
         return [*parts, "Nothing."]
+    named = {entry["id"]: f"{escaped(entry['name'])} `{entry['id']}`" for entry in document["evidence"]}
     for item in items:
         landed, verdict = item["landed"], item["verdict"]
-        proof = "unproven, no gate" if document["unproven"] else f"gate `{landed['gate']}`"
+        proof = "unproven, no gate" if document["unproven"] else f"gate `{landed['gate'].partition(':')[2][:12]}`"
         parts.append(
-            f"### {_text(item['title'])} (`{item['id']}`)\n\nCommit `{landed['sha'][:12]}`, tree "
+            f"### {escaped(item['title'])} (`{item['id']}`)\n\nCommit `{landed['sha'][:12]}`, tree "
             f"`{landed['tree'][:12]}`, {proof}, attempt {landed['attempt']}, merge {landed['rung']}."
         )
         if verdict:
-            parts.append(_criteria(verdict["criteria"]))
+            parts.append(_criteria(verdict["criteria"], named))
     return [part for part in parts if part]
 
 
-def _criteria(criteria: Sequence[dict[str, Any]]) -> str:
+def _criteria(criteria: Sequence[dict[str, Any]], named: Mapping[str, str]) -> str:
+    """A list, since Prefect's pages are narrow and wrap no cell of a table."""
     words = {True: "met", False: "not met", None: "not shown"}
-    return _table(
-        ("criterion", "", "evidence"),
-        [(c["text"], words[c["met"]], ", ".join(f"`{name}`" for name in c["evidence"]) or "none") for c in criteria],
-        raw={2},
+    return "\n".join(
+        f"- **{words[c['met']]}**: {escaped(c['text'])} "
+        f"({', '.join(named.get(name, f'`{name}`') for name in c['evidence']) or 'no evidence'})"
+        for c in criteria
     )
 
 
@@ -95,7 +100,7 @@ def _not_landed(document: dict[str, Any]) -> list[str]:
     if not items:
         return []
     rows = [(i["title"], i["state"].replace("_", " "), str(len(i["attempts"])), why_not(i)) for i in items]
-    return ["## What did not land", _table(("item", "state", "attempts", "why"), rows)]
+    return ["## What did not land", table(("item", "state", "attempts", "why"), rows)]
 
 
 def _questions(document: dict[str, Any]) -> list[str]:
@@ -105,11 +110,23 @@ def _questions(document: dict[str, Any]) -> list[str]:
     for question in document["questions"]:
         answers = ", ".join(f"`{choice}`" for choice in question["choices"])
         default = otherwise(question["default"], question["deadline"])
+        title, url = escaped(question["title"]), question["ui_url"]
+        why = "\n".join(escaped(line) for line in clean(question["why"]).splitlines())
         parts.append(
-            f"**{_text(question['title'])}** (`{question['question']}`, {question['kind']})\n\n"
-            f"{_text(question['why'])}\n\nAnswers: {answers}; {default}."
+            f"**{f'[{title}]({url})' if url else title}** (`{question['question']}`, {question['kind']})\n\n"
+            f"{why}\n\nAnswers: {answers}; {default}."
         )
     return parts
+
+
+def _decisions(decisions: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not decisions:
+        return []
+    rows = [
+        (row["title"], row["choice"], row["reason"] or "", f"{row['by']} ({row['door']})", duration(row["waited_s"]))
+        for row in decisions
+    ]
+    return ["## Decisions of people", table(("question", "decision", "why", "by", "waited"), rows)]
 
 
 def _attempts(document: dict[str, Any]) -> list[str]:
@@ -123,21 +140,23 @@ def _attempts(document: dict[str, Any]) -> list[str]:
         )
         for item, a in tried
     ]  # fmt: skip
-    parts = ["## Attempts", _table(("item", "attempt", "state", "model", "time", "cost", "why it did not land"), rows)]
+    parts = ["## Attempts", table(("item", "attempt", "state", "model", "time", "cost", "why it did not land"), rows)]
     evidence = {entry["id"]: entry for entry in document["evidence"]}
     lessons = [lesson for item, a in tried if a["state"] == "failed" for lesson in _lesson(item, a, evidence)]
     return [*parts, "### What failed attempts taught", *lessons] if lessons else parts
 
 
 def _lesson(item: dict[str, Any], attempt: dict[str, Any], evidence: dict[str, dict[str, Any]]) -> list[str]:
-    parts = [f"**{_text(item['title'])}, attempt {attempt['number']}**: {_text(attempt['reason'] or 'did not pass')}"]
+    parts = [
+        f"**{escaped(item['title'])}, attempt {attempt['number']}**: {escaped(attempt['reason'] or 'did not pass')}"
+    ]
     if attempt["report"]:
-        parts.append(f"It had tried: {_text(attempt['report']['summary'])}")
+        parts.append(f"It had tried: {escaped(attempt['report']['summary'])}")
     for name in (*attempt["checks"], *attempt["reviews"]):
         entry = evidence[name]
         if not entry["passed"] and entry["tail"].strip():
             tail = "\n".join(clean(entry["tail"]).strip().splitlines()[-_TAIL_LINES:])
-            parts.append(f"{_text(entry['name'])} (`{name}`) ended with:\n\n{_fenced(tail)}")
+            parts.append(f"{escaped(entry['name'])} (`{name}`) ended with:\n\n{_fenced(tail)}")
     return parts
 
 
@@ -146,22 +165,26 @@ def _checks(document: dict[str, Any]) -> list[str]:
         return []
     rows = [
         (
-            f"`{e['id']}`", e["kind"], _text(e["name"]), _text(e["item"] or ""), str(e["attempt"] or ""), e["outcome"],
-            "" if e["exit_code"] is None else str(e["exit_code"]), duration(e["seconds"]), f"`{e['tree'][:12]}`",
+            e["kind"], escaped(e["name"]), _place(e), e["outcome"].replace("_", " "),
+            "" if e["exit_code"] is None else str(e["exit_code"]), duration(e["seconds"]), f"`{e['id']}`",
         )
         for e in document["evidence"]
     ]  # fmt: skip
-    header = ("evidence", "kind", "name", "item", "attempt", "outcome", "exit", "time", "tree")
-    return ["## Checks and reviews", _table(header, rows, raw=set(range(len(header))))]
+    header = ("kind", "name", "item", "outcome", "exit", "time", "evidence")
+    return ["## Checks and reviews", table(header, rows, raw=set(range(len(header))))]
+
+
+def _place(evidence: Mapping[str, Any]) -> str:
+    return escaped(f"{evidence['item']} #{evidence['attempt']}") if evidence["item"] else ""
 
 
 def _costs(document: dict[str, Any]) -> list[str]:
-    rows = [(_text(item["title"]), *_cost(item["cost"])) for item in document["items"]]
+    rows = [(escaped(item["title"]), *_cost(item["cost"])) for item in document["items"]]
     rows.append(("**the whole run**", *_cost(document["cost"])))
     note = [] if document["cost"]["priced"] else ["Some calls have no known price and count as $0.00."]
     return [
         "## Cost",
-        _table(("item", "model calls", "tool calls", "tokens in", "tokens out", "cost"), rows, raw={0}),
+        table(("item", "model calls", "tool calls", "tokens in", "tokens out", "cost"), rows, raw={0}),
         *note,
     ]
 
@@ -175,7 +198,7 @@ def _files(manifest: dict[str, Any]) -> list[str]:
     if not manifest["files"]:
         return []
     rows = [(f["path"], f["item"], str(f["bytes"]), f["media_type"], f["sha256"][:16]) for f in manifest["files"]]
-    return ["## Files", _table(("path", "item", "bytes", "type", "SHA-256 begins"), rows)]
+    return ["## Files", table(("path", "item", "bytes", "type", "SHA-256 begins"), rows)]
 
 
 def _quality(quality: Mapping[str, Any] | None) -> list[str]:
@@ -183,16 +206,16 @@ def _quality(quality: Mapping[str, Any] | None) -> list[str]:
         return []
     done = "passed" if quality["passed"] else "**failed**"
     judge = f"{many(len(quality['expectations']), 'expectation')}, judged by {quality['judged_by']}"
-    note = f" ({_text(quality['note'])})" if quality["note"] else ""
-    said = [f"- **{_text(words)}**" for words in quality["failures"]]
-    said += [f"- {_text(words)}" for words in quality["warnings"]]
+    note = f" ({escaped(quality['note'])})" if quality["note"] else ""
+    said = [f"- **{escaped(words)}**" for words in quality["failures"]]
+    said += [f"- {escaped(words)}" for words in quality["warnings"]]
     return ["## Quality gate", f"{done}: {judge}{note}.", *(["\n".join(said)] if said else [])]
 
 
 def _history(compared: Mapping[str, Any] | None, chart: str) -> list[str]:
     if compared is None:
         return []
-    parts = ["## Against the last runs of the project", _text(compared["note"])]
+    parts = ["## Against the last runs of the project", escaped(compared["note"])]
     if compared["runs"]:
         rows = [
             (row["words"], *(f"{row[key]:g}" for key in ("now", "median", "least", "most")),
@@ -200,7 +223,7 @@ def _history(compared: Mapping[str, Any] | None, chart: str) -> list[str]:
             for row in compared["measures"]
         ]  # fmt: skip
         parts += [f"![The last runs]({data_uri(chart)})"] if chart else []
-        parts.append(_table(("measure", "this run", "median", "least", "most", "p"), rows))
+        parts.append(table(("measure", "this run", "median", "least", "most", "p"), rows))
     return parts
 
 
@@ -209,17 +232,17 @@ def _next(document: dict[str, Any]) -> list[str]:
     return ["## What to do next", _fenced(lines, "sh")]
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], *, raw: Iterable[int] = ()) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, raw: Iterable[int] = ()) -> str:
     """A markdown table. Cells are escaped unless their column is `raw` (built here, of escaped parts)."""
     every, plain = list(rows), set(raw)
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     for row in every[:_MOST_ROWS]:
-        lines.append("| " + " | ".join(cell if i in plain else _text(cell) for i, cell in enumerate(row)) + " |")
+        lines.append("| " + " | ".join(cell if i in plain else escaped(cell) for i, cell in enumerate(row)) + " |")
     more = f"\n\n… and {len(every) - _MOST_ROWS} more, in the run folder." if len(every) > _MOST_ROWS else ""
     return "\n".join(lines) + more
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
     """`text`, whoever wrote it, as plain words in markdown: no table border, tag, link or emphasis of its own."""
     return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", one_line(text)).replace("&", "&amp;")
 

@@ -46,6 +46,7 @@ class Material:
     diffs: Sequence[Diff]
     conversations: Sequence[Mapping[str, Any]]
     plan_svg: str
+    decisions: Sequence[Mapping[str, Any]] = ()
 
 
 def report_html(material: Material) -> str:
