@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from aurea.domain.errors import Permanent, UsageError
 from aurea.domain.events import Draft, OrderGiven, QuestionAnswered
+from aurea.domain.state import OpenQuestion
 from aurea.home import Home
 from surfaces.cli import context, overdue
 from surfaces.cli.user import user_name
@@ -79,14 +80,16 @@ def decide(
         if reason is not None and kind is not None and "reason" in _form(kind, choice):
             fields.setdefault("reason", reason)
         checked = check_answer(state, question, choice, fields)
+        _require_first(home, name, state.questions[question])
         answer = QuestionAnswered(
             question=question, choice=choice, fields=checked, reason=reason, door="cli", authenticated=True
         )
         about = state.asked_questions[question].item
         try:
             [event] = home.ledger.append(name, [Draft(fact=answer, actor=user_name(), item=about)])
-        except Permanent as late:
-            raise UsageError(late.message) from late
+        except Permanent:
+            check_answer(home.state(name), question, choice, fields)  # says who was first
+            raise
         close_gate(home.settings.home, question, choice)
         waits = state.ended is not None and state.ended.state == "waiting"  # one that was paused stays so
         resumed = waits and resume_suspended(home.settings.home, name)
@@ -113,6 +116,7 @@ def cancel(run: str, /, *, item: str | None = None, reason: str = "") -> int:
     reason
         Why, for the ledger.
     """
+    from surfaces.server.dead import tell_of_the_dead
     from surfaces.server.gates import close_run
 
     with Home(context.current().settings) as home:
@@ -132,6 +136,7 @@ def cancel(run: str, /, *, item: str | None = None, reason: str = "") -> int:
             from aurea.bootstrap import end_cancelled
 
             asyncio.run(end_cancelled(home, name))
+            tell_of_the_dead(home.settings.home)
         close_run(home.settings.home, name)
         print(f"run {name} is cancelled; what has landed stays")
     return 0
@@ -188,6 +193,18 @@ def unhalt() -> int:
             if ended is not None and ended.state == "paused":
                 print(f"aurea resume {name}")
     return 0
+
+
+def _require_first(home: Home, run: str, asked: OpenQuestion) -> None:
+    """Refuse an answer where Prefect holds one that was given before and that nobody has taken up yet."""
+    from surfaces.server.gates import is_answered
+
+    if asked.shown is not None and is_answered(home.settings.home, asked.shown.flow_run):
+        taker = "the run at work takes" if home.alive(run) else f"`aurea resume {run}` takes"
+        raise UsageError(
+            f"question {asked.question.id} was answered in Prefect already",
+            remedy=f"{taker} that answer up; if it is refused, the question is open again",
+        )
 
 
 def _run_of(home: Home, question: str) -> str:
