@@ -14,7 +14,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from aurea.adapters.clock import SystemClock
-from aurea.adapters.sql import SqlEventStore, migrate, tables
+from aurea.adapters.sql import SqlEventStore, migrate, schema, tables
 from aurea.adapters.sql.dialects import dialect_of, open_engine, shown
 from aurea.adapters.sql.look import look
 from aurea.domain.errors import Blocked, Permanent, Transient, UsageError
@@ -225,6 +225,27 @@ def test_many_that_open_an_empty_database_make_one_ledger(url):
     for store in stores:
         store.close()
     assert look(url).schema == tables.HEAD
+
+
+@shared
+def test_one_who_looks_while_a_ledger_is_made_takes_it_for_no_older_one(url):
+    maker, looker, seen = open_engine(url), open_engine(url), []
+
+    def look_meanwhile(*_):
+        with looker.connect() as connection:
+            seen.append(schema.found_in(connection))
+
+    sa.event.listen(maker, "after_cursor_execute", look_meanwhile)
+    schema.create(maker)
+    assert len(seen) > 5 and set(seen) <= {None, tables.HEAD}
+    maker.dispose()
+
+    told(url, f"DROP TABLE {', '.join(tables.metadata.tables)}")
+    sa.event.listen(looker, "after_cursor_execute", lambda *_: schema.create(maker), once=True)
+    with looker.connect() as connection:
+        assert schema.found_in(connection) in (None, tables.HEAD), "made between two of its looks"
+    for engine in (maker, looker):
+        engine.dispose()
 
 
 @shared

@@ -14,10 +14,12 @@ _locked = _row.with_for_update()
 
 def found_in(connection: sa.Connection) -> str | None:
     """The schema of the ledger in this database; None where there is none, or only the half of one."""
+    # Looked for first: of a ledger that is being made meanwhile, the events are there no earlier than the version.
+    there = sa.inspect(connection).has_table(events.name)
     if sa.inspect(connection).has_table(version.name):
         return connection.scalar(_row)
     # Ledgers had the first schema before they had a table that says so.
-    return REVISIONS[0] if sa.inspect(connection).has_table(events.name) else None
+    return REVISIONS[0] if there else None
 
 
 def require_known(found: str, url: sa.URL) -> None:
@@ -57,6 +59,7 @@ def create(engine: sa.Engine) -> None:
                 f"the database {shown(engine.url)} keeps texts in {kept}",
                 remedy="make it with `createdb --encoding UTF8 --template template0 NAME`",
             )
+        version.create(connection, checkfirst=True)
         metadata.create_all(connection)
         for statement in dialect_of(engine).append_only:
             connection.exec_driver_sql(statement)
