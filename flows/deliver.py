@@ -48,4 +48,4 @@ async def deliver(
             with told(run):
                 state = await until_ended(run, conduct(run, prefect_phases()))
             await gates.shown()
-        return state
+            return await gates.leave(state)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 from typing import Any
+from uuid import UUID
 
 import httpx
 from prefect import Flow, get_client
@@ -24,11 +25,14 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.flow_engine import run_flow_async
-from prefect.states import Pending
+from prefect.states import Pending, Scheduled
 
+from aurea.delivery.answers import pending
 from aurea.delivery.context import Run
+from aurea.domain.evidence import Question
 from tasks.flow_run import RUN_TAG, run_tags
 from tasks.gate import Gate, closing, record_answer, stored_answer
+from tasks.pick_up import LEFT, left_gates
 
 QUESTION_TAG = "question:"
 LOOK_S = 1.0
@@ -83,6 +87,8 @@ class Gates:
     async def collect(self) -> None:
         """Bring to the ledger what was answered while nobody worked on the run, and to Prefect what was closed elsewhere."""
         async with get_client() as client:
+            for flow_run in await left_gates(client, self._run.id):
+                await client.update_flow_run(flow_run.id, name=flow_run.name.removesuffix(LEFT))
             for flow_run in await self._unfinished(client):
                 name = question_of(flow_run)
                 if name in self._run.state.questions and not _paused(flow_run):
@@ -104,6 +110,33 @@ class Gates:
                 return
             await asyncio.sleep(0.1)
         _log.warning("not every question stands in Prefect as it should; `aurea inbox` has them all")
+
+    async def leave(self, state: State[Any]) -> State[Any]:
+        """Leave a deployed run's questions to whoever answers them: from here on an answer starts the flow run again.
+
+        Returns the state in which the flow run ends: `state`, or that it starts again where an answer came too late for
+        this process and too early for that.
+        """
+        ended = self._run.state.ended
+        suspended = state.state_details.pause_reschedule and ended is not None and ended.state == "waiting"
+        if not suspended or self._loop is None:
+            return state
+        try:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._mark_left(), self._loop))
+        except httpx.HTTPError as fault:
+            _log.warning("an answer will not start the run again, but `aurea resume` does: %s", fault)
+        await self.shown()
+        await asyncio.to_thread(self._run.ledger.refresh, self._run.id)
+        if pending(self._run):
+            return Scheduled(name="Resuming", message="answered while the run was being suspended")
+        return state
+
+    async def _mark_left(self) -> None:
+        async with get_client() as client:
+            for gate in self._gates.values():
+                if gate.is_open and gate.flow_run:
+                    await client.update_flow_run(UUID(gate.flow_run), name=gate_name(gate.question) + LEFT)
+            await self._wake_resumed(client)
 
     async def _look(self) -> None:
         """Once a second, with one small request for all gates, wake those that are not what they were."""
@@ -162,7 +195,7 @@ class Gates:
         self._flow_id = self._flow_id or str(await client.create_flow(self._flow))
         body = {
             "flow_id": self._flow_id,
-            "name": f"{question.kind}: {question.title}"[:200],
+            "name": gate_name(question),
             "parameters": {"run": self._run.id, "question": question.id},
             "tags": [
                 *run_tags(self._run.id, self._run.spec.project),
@@ -188,6 +221,11 @@ class Gates:
                 state=FlowRunFilterState(type=FlowRunFilterStateType(not_any_=list(ENDED))),
             ),
         )
+
+
+def gate_name(question: Question) -> str:
+    """How the flow run of a question is called while a process is at work."""
+    return f"{question.kind}: {question.title}"[:200]
 
 
 def question_of(flow_run: FlowRun) -> str:

@@ -8,17 +8,22 @@ import signal
 from collections.abc import Callable
 
 from prefect.deployments.runner import RunnerDeployment
+from prefect.events import DeploymentEventTrigger
+from prefect.events.schemas.events import ResourceSpecification
 from prefect.runner import Runner
 from prefect.types.entrypoint import EntrypointType
 
 from flows.deliver import deliver
+from flows.human_gate import human_gate
+from flows.pick_up import pick_up
 from flows.upkeep import upkeep
+from tasks.pick_up import LEFT
 
 LOOK_S = 2  # between two looks for flow runs that are due
 
 
 async def serve_deployments(ready: Callable[[], None]) -> None:
-    """Serve `deliver` and `upkeep` until SIGINT or SIGTERM; `ready` is called when they are known to the server.
+    """Serve Aurea's deployments until SIGINT or SIGTERM; `ready` is called when they are known to the server.
 
     Flow runs at work are then interrupted, so that `aurea resume` goes on with them, and the schedules pause until the
     next time. The environment must name the server before this module is imported.
@@ -45,6 +50,13 @@ async def _deployments() -> list[RunnerDeployment]:
             tags=["aurea"],
             entrypoint_type=EntrypointType.MODULE_PATH,
         ),
+        await pick_up.ato_deployment(
+            "pick_up",
+            description="A suspended run goes on when one of its questions is answered in the UI",
+            tags=["aurea"],
+            triggers=[_answered()],
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        ),
         await upkeep.ato_deployment(
             "upkeep",
             description="Every day verify the ledger, clean workspaces, run the gates of what landed again",
@@ -53,3 +65,14 @@ async def _deployments() -> list[RunnerDeployment]:
             entrypoint_type=EntrypointType.MODULE_PATH,
         ),
     ]
+
+
+def _answered() -> DeploymentEventTrigger:
+    return DeploymentEventTrigger(
+        name="Aurea: an answer picks its run up",
+        match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*", "prefect.resource.name": f"*{LEFT}"}),
+        match_related=ResourceSpecification(
+            {"prefect.resource.role": "flow", "prefect.resource.name": human_gate.name}
+        ),
+        expect={"prefect.flow-run.Running"},
+    )

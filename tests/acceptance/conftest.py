@@ -214,3 +214,17 @@ def repo(tmp_path: Path, git: Callable[..., str]) -> Path:
     git(folder, "add", "-A")
     git(folder, "commit", "-q", "-m", "begin")
     return folder
+
+
+@pytest.fixture
+def offspring() -> Callable[[int], set[int]]:
+    """The living processes that a process has started, and those that they have started."""
+
+    def of(process: int) -> set[int]:
+        found: set[int] = set()
+        for task in Path(f"/proc/{process}/task").glob("*/children"):
+            for child in map(int, task.read_text().split()):
+                found |= {child, *of(child)}
+        return found
+
+    return of

@@ -18,6 +18,7 @@ from surfaces.server.place import ask
 
 pytestmark = [pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc"), pytest.mark.timeout(300)]
 
+FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 REPORT = [("submit_report", {"summary": "done", "approach": "simple"})]
 
 
@@ -40,14 +41,15 @@ def begin(api: str, deployment: str, **parameters: Any) -> str:
     return str(ask(api, "POST", f"/deployments/{found}/create_flow_run", {"parameters": parameters})["id"])
 
 
-def ended(api: str, flow_run: str) -> dict[str, Any]:
-    state: dict[str, Any] = {}
-    for _ in range(600):
+def comes_to(api: str, flow_run: str, name: str) -> None:
+    """Wait until a flow run's state has this name."""
+
+    def has_come() -> bool:
         state = ask(api, "GET", f"/flow_runs/{flow_run}")["state"]
-        if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
-            break
-        time.sleep(0.1)
-    return state
+        assert state["name"] == name or state["type"] not in FINAL, f"{state['name']}: {state['message']}"
+        return bool(state["name"] == name)
+
+    wait_for(has_come)
 
 
 def processes(marker: str) -> list[str]:
@@ -63,7 +65,7 @@ def processes(marker: str) -> list[str]:
     return found
 
 
-def wait_for(true: Callable[[], object], seconds: float = 60) -> None:
+def wait_for(true: Callable[[], object], seconds: float = 100) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
@@ -85,12 +87,19 @@ def spec(aurea: Any, models: Any, repo: Path) -> Path:
     return path
 
 
-def test_served_deployments_run_and_nothing_is_left(aurea: Any, models: Any, spec: Path) -> None:
+def test_served_deployments_run_and_nothing_is_left(
+    aurea: Any, models: Any, spec: Path, offspring: Callable[[int], set[int]]
+) -> None:
     home = aurea.env["AUREA_HOME"]
     key = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": models.url}
     with up(aurea, **key) as (api, process):
-        assert ended(api, begin(api, "deliver/deliver", spec=str(spec), run_id="served-one"))["type"] == "COMPLETED"
-        assert ended(api, begin(api, "upkeep/upkeep"))["type"] == "COMPLETED"
+        asking = begin(api, "deliver/deliver", spec=str(spec), run_id="served-one", overrides={"approvals": ["plan"]})
+        comes_to(api, asking, "Suspended")
+        [question] = json.loads(aurea("inbox", "--run", "served-one", "--json").stdout)
+        answer = {"run_input": {"choice": "approve"}}
+        assert ask(api, "POST", f"/flow_runs/{question['flow_run']}/resume", answer)["status"] == "ACCEPT"
+        comes_to(api, asking, "Completed")
+        comes_to(api, begin(api, "upkeep/upkeep"), "Completed")
         upkeep = ask(api, "GET", "/deployments/name/upkeep/upkeep")
         assert (upkeep["paused"], [schedule["active"] for schedule in upkeep["schedules"]]) == (False, [True])
 
@@ -102,8 +111,10 @@ def test_served_deployments_run_and_nothing_is_left(aurea: Any, models: Any, spe
         refused = aurea("down")
         assert (refused.returncode, refused.stdout) == (2, "")
         assert "run served-two is at work" in refused.stderr
+        started = offspring(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
+    assert not [each for each in started if Path(f"/proc/{each}").exists()]
     assert processes(home) == []
     assert aurea("down").stdout == "no local server of this home is running\n"
     shown = json.loads(aurea("show", "served-two", "--json").stdout)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prefect import get_client
@@ -16,15 +13,13 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterKey,
-    FlowFilter,
-    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterTags,
     LogFilter,
     LogFilterFlowRunId,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort, LogSort
+from prefect.client.schemas.sorting import LogSort
 from prefect.states import Running
 
 from aurea.bootstrap import create_run
@@ -205,49 +200,3 @@ async def test_a_waiting_run_is_paused_and_goes_on_in_the_same_flow_run(home: Ho
     await run_deliver(home, "tiny-waits")
     [again] = await flow_runs("tiny-waits")
     assert (again.id, again.state_type, again.run_count) == (waiting.id, StateType.PAUSED, 2)
-
-
-@pytest.mark.timeout(300)
-def test_deployments_run_in_a_worker_that_knows_nothing_but_the_server(spec: Path, tmp_path: Path) -> None:
-    env = environment(tmp_path) | {"PREFECT_API_URL": os.environ["PREFECT_API_URL"]}
-    prefect = str(Path(sys.executable).with_name("prefect"))
-
-    def call(*words: str, cwd: Path) -> str:
-        done = subprocess.run([prefect, *words], cwd=cwd, env=env, text=True, capture_output=True, timeout=60)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    repository = Path(__file__).parents[2]
-    call("work-pool", "create", "aurea", "--type", "process", cwd=tmp_path)
-    call("deploy", "--all", "--no-prompt", cwd=repository)
-    call("deployment", "run", "deliver/deliver", "--param", f"spec={spec}", "--param", "run_id=tiny-pool", cwd=tmp_path)
-    call("worker", "start", "--pool", "aurea", "--run-once", cwd=Path("/"))
-    [found] = asyncio.run(flow_runs("tiny-pool"))
-    assert (found.name, found.state_type) == ("deliver tiny-pool", StateType.COMPLETED)
-    with Home(Settings.read(environment(tmp_path))) as home:
-        ended: Any = home.state("tiny-pool").ended
-        assert ended.state == "succeeded"
-
-    stray = tmp_path / "workspaces" / "tiny-pool" / "make-1"
-    stray.mkdir(parents=True)
-    (stray / "aurea-workspace").touch()
-    call("deployment", "run", "upkeep/upkeep", cwd=tmp_path)
-    call("worker", "start", "--pool", "aurea", "--run-once", cwd=Path("/"))
-    assert not stray.exists()
-    kept, page = asyncio.run(latest_upkeep())
-    assert (kept.state_type, kept.state and kept.state.message) == (
-        StateType.COMPLETED,
-        "sound; removed 1 workspace, 0 attempt refs, 0 run folders",
-    )
-    assert "| Tiny_Thing | tiny-pool | green | there passed; full passed |" in page
-
-
-async def latest_upkeep() -> tuple[FlowRun, str]:
-    """The last flow run of upkeep that began, and the page that it left."""
-    async with get_client() as client:
-        [found] = await client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=["upkeep"])), sort=FlowRunSort.START_TIME_DESC, limit=1
-        )
-        key = ArtifactFilter(key=ArtifactFilterKey(any_=["upkeep"]))
-        pages = await client.read_artifacts(artifact_filter=key, sort=ArtifactSort.CREATED_DESC)
-        return found, str(pages[0].data)

@@ -1,0 +1,18 @@
+"""The flow `pick_up`: lets suspended runs go on whose questions were answered while no process was at work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from tasks.pick_up import resume_answered
+
+
+@flow(name="pick_up", persist_result=False)
+async def pick_up() -> State[Any]:
+    """Resume the flow runs of `deliver` that are suspended and have an answer. An answer triggers this by itself."""
+    resumed = await resume_answered()
+    return Completed(message=f"resumed {', '.join(resumed)}" if resumed else "nothing to resume")
