@@ -29,7 +29,8 @@ class Form(RunInput):
         cls._stored()
 
 
-TYPES: dict[str, Any] = {"string": str, "number": float, "array": list[str]}
+# Type and empty value by the kind of a field. An empty text shows as an input; a `None` would show as a switch before it.
+TYPES: dict[str, tuple[Any, Any]] = {"string": (str, ""), "number": (float | None, None), "array": (list[str], [])}
 
 
 def decision_form(question: Question, text: str, stored: Callable[[], None]) -> type[RunInput]:
@@ -50,12 +51,14 @@ def decision_form(question: Question, text: str, stored: Callable[[], None]) -> 
         ),
     }
     for position, (name, choices) in enumerate(used.items(), start=1):
+        kind, empty = TYPES[types[name]]
         described = Field(
-            default=None, description=f"for {', '.join(choices)}", json_schema_extra={"position": position}
+            default=empty, description=f"for {', '.join(choices)}", json_schema_extra={"position": position}
         )
-        fields[name] = (TYPES[types[name]] | None, described)
+        fields[name] = (kind, described)
     if "reason" not in fields:
-        fields["reason"] = (str | None, Field(default=None, description="why, for the ledger"))
+        described = Field(default="", description="why, for the ledger", json_schema_extra={"position": len(fields)})
+        fields["reason"] = (str, described)
     name = re.sub(r"\W", "", question.kind.title())
     made: type[Form] = create_model(f"{name}Decision", __base__=Form, **fields)
     made._stored, made._description = staticmethod(stored), text

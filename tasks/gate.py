@@ -23,6 +23,7 @@ from aurea.domain.errors import AureaError
 from aurea.domain.events import QuestionAnswered, QuestionShown
 from aurea.domain.state import RunState
 from tasks.decision import decision_form, describe, given_fields
+from tasks.logs import log_of_flow_runs, of_this_flow_run
 
 T = TypeVar("T")
 YEAR_S = 365 * 86_400
@@ -83,7 +84,10 @@ class Gate:
         key = f"a{len(flow_run.empirical_policy.pause_keys or ()) + 1:04}"  # a key works once
         self._news.clear()
         stored = asyncio.Event()
-        form = decision_form(self.question, await self._at_home(self._described(note)), stored.set)
+        text = await self._at_home(self._described(note))
+        if note or not flow_run.empirical_policy.pause_keys:  # else it stands in the log already
+            log_of_flow_runs().info("%s\n\nResume opens the form.", text, extra=of_this_flow_run("human_gate"))
+        form = decision_form(self.question, text, stored.set)
         pause = asyncio.ensure_future(
             apause_flow_run(wait_for_input=form, timeout=YEAR_S, poll_interval=YEAR_S, key=key)
         )
