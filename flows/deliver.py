@@ -15,6 +15,7 @@ from tasks.flow_run import introduce, run_of_flow_run, until_ended
 from tasks.gates import Gates
 from tasks.line import prefect_phases
 from tasks.logs import told
+from tasks.progress import progress
 from tasks.runner import HomeLoopTaskRunner
 from tasks.runs import at_work
 
@@ -45,7 +46,8 @@ async def deliver(
         async with Gates(run, human_gate) as gates:
             await gates.collect()
             run.announce, run.announced = gates.open, gates.shown
-            with told(run):
-                state = await until_ended(run, conduct(run, prefect_phases()))
-            await gates.shown()
+            async with progress(run):
+                with told(run):
+                    state = await until_ended(run, conduct(run, prefect_phases()))
+                await gates.shown()
             return await gates.leave(state)
