@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from prefect import get_client
 from prefect.blocks.core import Block
 from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import ObjectNotFound
+from pydantic import BeforeValidator, SecretStr, WithJsonSchema
 
 from aurea.domain.errors import UsageError
 
 DEFAULT = "default"
+
+# What may be left out. The schema keeps quiet about `null`, since the UI's form has tabs for a choice of types. What is
+# left empty there may come as an empty text.
+BLANK = BeforeValidator(lambda value: None if value == "" else value)
+Text = Annotated[str | None, BLANK, WithJsonSchema({"type": "string"})]
+Secret = Annotated[SecretStr | None, BLANK, WithJsonSchema({"type": "string", "format": "password", "writeOnly": True})]
+Whole = Annotated[int | None, BLANK, WithJsonSchema({"type": "integer"})]
+Number = Annotated[float | None, BLANK, WithJsonSchema({"type": "number"})]
 
 
 class Kept(Block):

@@ -16,7 +16,7 @@ class AureaLedger(Kept):
 
     url: SecretStr = Field(
         title="Database URL",
-        description="as AUREA_LEDGER_URL, for example postgresql://aurea:password@db.example.org/aurea",
+        description="As SQLAlchemy has it: `postgresql://user:password@db.example.org/aurea`.",
     )
 
     def variables(self) -> dict[str, str]:

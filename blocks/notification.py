@@ -11,9 +11,9 @@ from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.utilities.asyncutils import run_coro_as_sync
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
-from blocks.kept import Kept
+from blocks.kept import Kept, Secret, Text
 
 
 class AureaNotification(Kept):
@@ -24,28 +24,28 @@ class AureaNotification(Kept):
     _description = "Who is told when a run of Aurea asks a person something, and when it ends."
     _events_excluded_methods: ClassVar[list[str]] = [*Kept._events_excluded_methods, "send"]
 
-    through: str | None = Field(
+    through: Text = Field(
         default=None,
         title="Notification block",
-        description="TYPE/NAME of another block that notifies, for example slack-webhook/alerts",
+        description="Another block that notifies, as TYPE/NAME: slack-webhook/alerts. Or leave it empty, and give:",
     )
-    webhook: SecretStr | None = Field(
+    webhook: Secret = Field(
         default=None,
         title="Webhook",
-        description="or an address that gets a POST with JSON; its key `text` says it all",
+        description="An address that gets a POST with JSON. Its key text is what people should read.",
     )
     questions: list[Literal["plan", "land", "escalation", "budget", "blocked"]] = Field(
         default=["plan", "land", "escalation", "budget", "blocked"],
         title="Questions",
-        description="the kinds of questions that are told",
+        description="Which kinds of questions are told when they open.",
     )
     ends: list[Literal["succeeded", "failed", "cancelled", "interrupted"]] = Field(
-        default=["succeeded", "failed"], title="Ends", description="the ends of a run that are told"
+        default=["succeeded", "failed"], title="Ends", description="Which ends of a run are told."
     )
 
     @model_validator(mode="after")
     def _one_way(self) -> AureaNotification:
-        if bool(self.through) == bool(self.webhook and self.webhook.get_secret_value()):
+        if bool(self.through) == bool(self.webhook):
             raise ValueError("give a notification block or a webhook, one of the two")
         return self
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
-from blocks.kept import Kept
+from blocks.kept import BLANK, Kept, Number, Whole
 
 
 class AureaPolicy(Kept):
@@ -16,30 +16,32 @@ class AureaPolicy(Kept):
     _block_type_slug = "aurea-policy"
     _description = "Limits and approvals for all runs of Aurea whose spec does not say otherwise."
 
-    budget_usd: float | Literal["none"] | None = Field(
-        default=None, title="Budget in USD", description="a hard stop; `none`: no limit. Empty: 5"
+    budget_usd: Annotated[float | Literal["none"] | None, BLANK, WithJsonSchema({"type": "string"})] = Field(
+        default=None, title="Budget in USD", description="A hard stop for each run; the word none: no limit. Empty: 5."
     )
-    approvals: list[Literal["plan", "land"]] | None = Field(
-        default=None,
+    approvals: list[Literal["plan", "land"]] = Field(
+        default=[],
         title="Approvals",
-        description="ask a person before work begins (plan), before an attempt lands (land). Empty: neither",
+        description="Ask a person before work begins (plan), before an attempt lands (land).",
     )
-    answer_within_s: float | None = Field(
+    answer_within_s: Number = Field(
         default=None,
         title="Seconds for an answer",
-        description="after which the default that a question states applies. Empty: for ever",
+        description="After that the default which a question states is its answer. Empty: it waits for ever.",
     )
-    concurrency: int | None = Field(default=None, title="Items at work at once", description="1 to 256. Empty: 4")
-    max_attempts: int | None = Field(default=None, title="Attempts at one item", description="in all. Empty: 5")
-    review_loops: int | None = Field(
-        default=None, title="Returns by reviews", description="how many attempts reviews alone may send back. Empty: 3"
+    concurrency: Whole = Field(
+        default=None, title="Items at work at once", description="Of one run, 1 to 256. Empty: 4."
     )
-    timeout_s: float | None = Field(
-        default=None, title="Seconds of a conversation", description="its model calls and tools. Empty: 900"
+    max_attempts: Whole = Field(default=None, title="Attempts at one item", description="In all. Empty: 5.")
+    review_loops: Whole = Field(
+        default=None, title="Returns by reviews", description="Attempts that reviews alone may send back. Empty: 3."
     )
-    run_timeout_s: float | None = Field(default=None, title="Seconds of a whole run", description="Empty: no limit")
+    timeout_s: Number = Field(
+        default=None, title="Seconds of a conversation", description="Its model calls and tools. Empty: 900."
+    )
+    run_timeout_s: Number = Field(default=None, title="Seconds of a whole run", description="Empty: no limit.")
 
     def defaults(self) -> dict[str, Any]:
         """What is said."""
         said = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: value for name, value in said.items() if value is not None}
+        return {name: value for name, value in said.items() if value not in (None, [])}

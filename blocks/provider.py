@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from aurea.domain.errors import UsageError
 from aurea.settings import VENDORS
-from blocks.kept import Kept
+from blocks.kept import Kept, Secret, Text
 
 
 class AureaProvider(Kept):
@@ -21,12 +21,12 @@ class AureaProvider(Kept):
     )
 
     provider: Literal["openai", "anthropic", "google", "openrouter", "glm", "ollama", "mlx"] = Field(
-        title="Provider", description="`aurea doctor` says which of them work today"
+        title="Provider", description="Whose models. The command aurea doctor says which work today."
     )
-    model: str | None = Field(default=None, title="Model", description="empty: the provider's default model")
-    key: SecretStr | None = Field(default=None, title="API key", description="local servers need none")
-    base_url: str | None = Field(
-        default=None, title="Address", description="where a compatible server answers; empty: the vendor's own"
+    model: Text = Field(default=None, title="Model", description="Empty: the provider's default model.")
+    key: Secret = Field(default=None, title="API key", description="Local servers need none.")
+    base_url: Text = Field(
+        default=None, title="Address", description="Where a compatible server answers. Empty: the vendor's own."
     )
 
     def defaults(self) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class AureaProvider(Kept):
             if address is None:
                 raise UsageError(f"block aurea-provider: {self.provider} takes no base_url")
             found[address] = self.base_url
-        if self.key and self.key.get_secret_value():
+        if self.key:
             if named == address:
                 raise UsageError(f"block aurea-provider: {self.provider} takes no key, only base_url")
             found[named] = self.key.get_secret_value()

@@ -12,26 +12,19 @@ from blocks.provider import AureaProvider
 from blocks.workspace import AureaWorkspace
 
 
-async def stored(names: BlockNames, *, deployed: bool) -> Stored:
-    """Read the blocks that stand behind a spec. `UsageError` where a named one is not there, or one cannot be used.
-
-    Only a deployed run takes its ledger and the folder of its workspaces from them: commands have to find the same ones
-    without asking a server.
-    """
-    named: list[tuple[type[Kept], str | None]] = [
+async def stored(names: BlockNames) -> Stored:
+    """Read the blocks that stand behind a spec. `UsageError` where a named one is not there, or one cannot be used."""
+    wanted: list[tuple[type[Kept], str | None]] = [
         (AureaProvider, names.provider),
         (AureaWorkspace, names.workspace),
+        (AureaLedger, names.ledger),
         (AureaPolicy, names.policy),
     ]
-    if deployed:
-        named.append((AureaLedger, names.ledger))
-    if names.notification:
-        named.append((AureaNotification, names.notification))
-    found = await all_kept(*named)
-    variables = {name: value for block in found for name, value in block.variables().items()}
-    if not deployed:
-        variables.pop("AUREA_WORKSPACES", None)
-    kept = {
+    if names.notification:  # read again by whoever notifies
+        wanted.append((AureaNotification, names.notification))
+    found = await all_kept(*wanted)
+    said = {
         f"{block.get_block_type_slug()}/{block._block_document_name or DEFAULT}": block.defaults() for block in found
     }
-    return Stored({name: data for name, data in kept.items() if data}, variables)
+    variables = {name: value for block in found for name, value in block.variables().items()}
+    return Stored({name: keys for name, keys in said.items() if keys}, variables)

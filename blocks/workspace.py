@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
-from blocks.kept import Kept
+from blocks.kept import BLANK, Kept, Text
 
 
 class AureaWorkspace(Kept):
@@ -16,17 +16,17 @@ class AureaWorkspace(Kept):
     _block_type_slug = "aurea-workspace"
     _description = "Where agents and checks of Aurea's runs work, and how closed that is."
 
-    folder: str | None = Field(
+    folder: Text = Field(
         default=None,
         title="Folder",
-        description="for deployed runs, on the machine that works; as AUREA_WORKSPACES. Empty: ~/.cache/aurea",
+        description="Where workspaces of deployed runs lie, on the machine that works. Empty: ~/.cache/aurea.",
     )
-    sandbox: Literal["auto", "process"] | None = Field(
-        default=None, title="Sandbox", description="what commands run in. Empty: auto"
-    )
-    network: Literal["none", "open"] | None = Field(
-        default=None, title="Network", description="of agents' tools and of checks. Empty: none"
-    )
+    sandbox: Annotated[
+        Literal["auto", "process"] | None, BLANK, WithJsonSchema({"type": "string", "enum": ["auto", "process"]})
+    ] = Field(default=None, title="Sandbox", description="What commands run in. Empty: auto.")
+    network: Annotated[
+        Literal["none", "open"] | None, BLANK, WithJsonSchema({"type": "string", "enum": ["none", "open"]})
+    ] = Field(default=None, title="Network", description="Of agents' tools and of checks. Empty: none.")
 
     def defaults(self) -> dict[str, Any]:
         """`sandbox` and `network`, where they are said."""

@@ -40,7 +40,7 @@ async def at_work(spec: str | Mapping[str, Any], run: str | None, overrides: Map
         asked = read(spec, Flags(overrides=overrides), cwd=Path.cwd(), settings=settings)
     except UsageError as wrong:  # a recorded run needs no spec any more
         fault = wrong
-    kept = await stored(asked.spec.blocks if asked else BlockNames(**settings.blocks), deployed=True)
+    kept = await stored(asked.spec.blocks if asked else BlockNames(**settings.blocks))
     settings = settings.behind(kept.variables)
     with Home(settings) as home:
         if run is None or run not in home.ledger.runs():

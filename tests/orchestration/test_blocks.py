@@ -20,10 +20,12 @@ from aurea.domain.errors import UsageError
 from aurea.domain.events import Draft, QuestionAnswered
 from aurea.domain.spec import BlockNames, Spec
 from aurea.home import Home
+from aurea.intake.resolve import Stored
 from aurea.reporting.document import run_document
 from aurea.settings import Settings
-from blocks import AureaNotification, AureaPolicy, AureaProvider
+from blocks import AureaLedger, AureaNotification, AureaPolicy, AureaProvider, AureaWorkspace
 from blocks.stored import stored
+from surfaces.server.kept import kept_on_server
 
 KINDS = tuple(BlockNames.model_fields)
 SPEC = """
@@ -79,7 +81,14 @@ async def test_a_run_works_with_blocks(
     await create(client, "workspace", name, {"folder": str(tmp_path / "fast"), "network": "open"})
     await create(client, "ledger", name, {"url": ledger})
     await create(client, "notification", name, {"webhook": address, "ends": ["succeeded"]})
-    policy = {"budget_usd": 1.5, "approvals": ["plan"], "concurrency": 7, "max_attempts": 2, "answer_within_s": 9000}
+    policy = {
+        "budget_usd": "1.5",
+        "timeout_s": "",
+        "approvals": ["plan"],
+        "concurrency": 7,
+        "max_attempts": 2,
+        "answer_within_s": 9000,
+    }
     await create(client, "policy", name, policy)
     for kind, key, secret in (("ledger", "url", ledger), ("notification", "webhook", address)):
         shown = await client.read_block_document_by_name(name, f"aurea-{kind}", include_secrets=False)
@@ -129,14 +138,14 @@ async def test_what_could_not_be_sent_keeps_the_address_to_itself() -> None:
 
 
 async def test_a_named_block_has_to_be_there_and_sound(registered: None, client: PrefectClient) -> None:
-    assert await stored(BlockNames(), deployed=True) == await stored(BlockNames(), deployed=False)
+    assert await stored(BlockNames()) == Stored()
     with pytest.raises(UsageError, match="there is no block aurea-ledger/nobody-saved-this on the Prefect server http"):
-        await stored(BlockNames(ledger="nobody-saved-this"), deployed=True)
+        await stored(BlockNames(ledger="nobody-saved-this"))
     with pytest.raises(UsageError, match="there is no block aurea-notification/nobody"):
-        await stored(BlockNames(notification="nobody"), deployed=False)
+        await stored(BlockNames(notification="nobody"))
     await create(client, "policy", "unsound", {"concurrency": "many"})
     with pytest.raises(UsageError, match="aurea-policy/unsound cannot be used: concurrency: "):
-        await stored(BlockNames(policy="unsound"), deployed=True)
+        await stored(BlockNames(policy="unsound"))
 
 
 async def test_a_provider_comes_with_its_key(registered: None, client: PrefectClient) -> None:
@@ -144,11 +153,30 @@ async def test_a_provider_comes_with_its_key(registered: None, client: PrefectCl
     await create(
         client, "provider", name, {"provider": "openai", "model": "", "key": "sk-1", "base_url": "http://x/v1"}
     )
-    kept = await stored(BlockNames(provider=name), deployed=False)
+    kept = await stored(BlockNames(provider=name))
     assert kept.defaults == {f"aurea-provider/{name}": {"provider": "openai"}}
     settings = Settings.read({"OPENAI_BASE_URL": "http://mine/v1"}).behind(kept.variables)
     assert (settings.vendor("openai").key, settings.vendor("openai").base_url) == ("sk-1", "http://mine/v1")
     assert "sk-1" not in repr(kept)
+
+
+def test_a_command_reads_them_too(registered: None, tmp_path: Path) -> None:
+    name, said = f"t-{uuid4().hex[:8]}", list[str]()
+    AureaPolicy(max_attempts=2).save(name)
+    AureaWorkspace(folder="/fast", network="open").save(name)
+    AureaLedger(url=SecretStr("sqlite://")).save(name)
+    here = Settings.read({**os.environ, "AUREA_HOME": str(tmp_path / "home")})
+    kept = kept_on_server(here, tmp_path, BlockNames(policy=name, workspace=name), said.append)
+    assert kept.defaults == {
+        f"aurea-policy/{name}": {"max_attempts": 2},
+        f"aurea-workspace/{name}": {"network": "open"},
+    }
+    assert (kept.variables, len(said)) == ({}, 1)
+    with pytest.raises(UsageError, match="only deployed runs"):
+        kept_on_server(here, tmp_path, BlockNames(ledger=name), said.append)
+    nothing = Settings.read({"HOME": str(tmp_path), "AUREA_HOME": str(tmp_path / "home")})
+    assert kept_on_server(nothing, tmp_path, BlockNames(), said.append) == Stored()
+    assert not (tmp_path / "home").exists(), "a home that has no server yet gets none for this"
 
 
 def test_a_policy_knows_keys_of_the_spec_only() -> None:
