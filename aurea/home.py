@@ -43,7 +43,7 @@ class Home:
         self.settings = settings
         self.clock = SystemClock()
         self.store = SqlEventStore(settings.database_url)
-        self.ledger = Book(self.store, self.clock)
+        self.ledger = Book(self.store, self.clock, write_s=settings.ledger_wait_s)
         self._held: set[str] = set()
 
     def __enter__(self) -> Home:

@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.states import Crashed
 from pydantic import Field
 
 from aurea.delivery.conduct import conduct
+from aurea.domain.errors import LedgerAway
 from aurea.domain.spec import Provider
 from flows.human_gate import human_gate
 from tasks.flow_run import introduce, run_of_flow_run, until_ended
@@ -41,13 +43,16 @@ async def deliver(
     """
     chosen = {"provider": provider, "model": model, "budget_usd": budget_usd}
     named = {**(overrides or {}), **{name: value for name, value in chosen.items() if value is not None}}
-    async with at_work(spec, run_id or run_of_flow_run(), named) as run:
-        await introduce(run)
-        async with Gates(run, human_gate) as gates:
-            await gates.collect()
-            run.announce, run.announced = gates.open, gates.shown
-            async with progress(run):
-                with told(run):
-                    state = await until_ended(run, conduct(run, prefect_phases()))
-                await gates.shown()
-            return await gates.leave(state)
+    try:
+        async with at_work(spec, run_id or run_of_flow_run(), named) as run:
+            await introduce(run)
+            async with Gates(run, human_gate) as gates:
+                await gates.collect()
+                run.announce, run.announced = gates.open, gates.shown
+                async with progress(run):
+                    with told(run):
+                        state = await until_ended(run, conduct(run, prefect_phases()))
+                    await gates.shown()
+                return await gates.leave(state)
+    except LedgerAway as away:
+        return Crashed(message=str(away))

@@ -15,9 +15,10 @@ from aurea.domain.errors import Permanent, Transient
 from aurea.domain.events import Draft, Event
 from aurea.domain.state import RunState
 from aurea.ledger import chain
-from aurea.ledger.patience import READ_S, WRITE_S, Patience
+from aurea.ledger.patience import READ_S, Patience
 from aurea.ledger.writer import Job, Outcome, Reply, Writer
 from aurea.ports import Clock, EventStore, Row
+from aurea.settings import LEDGER_WAIT_S
 
 T = TypeVar("T")
 Listener = Callable[[Sequence[Event]], None]
@@ -44,7 +45,9 @@ class Book:
     for `read_s`, since that may hold up an event loop, then `Transient`.
     """
 
-    def __init__(self, store: EventStore, clock: Clock, *, write_s: float = WRITE_S, read_s: float = READ_S) -> None:
+    def __init__(
+        self, store: EventStore, clock: Clock, *, write_s: float = LEDGER_WAIT_S, read_s: float = READ_S
+    ) -> None:
         self._store = store
         self._writer = Writer(store, clock, self._publish, write_s)
         self._read_s = read_s
@@ -68,7 +71,10 @@ class Book:
     def refresh(self, run: str) -> RunState:
         """Take in what other processes recorded, then `state`; as last known of an open run while the store is away."""
         if run in self._folds and not self._writer.away:
-            self._patiently(lambda: self._writer.do(lambda: self._writer.refresh(run)))
+            try:
+                self._patiently(lambda: self._writer.do(lambda: self._writer.refresh(run)))
+            except Transient as fault:
+                _log.debug("nothing new of run %s: %s", run, fault.message)
             if _running() is self._home:
                 self._advance()
         return self.state(run)
@@ -91,7 +97,7 @@ class Book:
         return self._patiently(self._store.runs)
 
     def _rows(self, run: str, after: int) -> Iterator[Row]:
-        patience = Patience(self._read_s, self._closing)
+        patience = self._patience()
         while True:
             try:
                 for row in self._store.rows(run, after):
@@ -103,13 +109,17 @@ class Book:
                     raise
 
     def _patiently(self, read: Callable[[], T]) -> T:
-        patience = Patience(self._read_s, self._closing)
+        patience = self._patience()
         while True:
             try:
                 return read()
             except Transient as fault:
                 if not patience.wait(fault):
                     raise
+
+    def _patience(self) -> Patience:
+        """That of a reader; none where the writer's was in vain, so that a run that is given up ends soon."""
+        return Patience(0.0 if self._writer.given_up else self._read_s, self._closing)
 
     # --- recording -----------------------------------------------------------------------------------------------
 

@@ -9,9 +9,7 @@ import time
 
 from aurea.domain.errors import LedgerAway, Transient
 
-# A server that restarts is back in seconds, one that is moved or mended in minutes. A reader may be the event loop.
-WRITE_S = 300.0
-READ_S = 10.0
+READ_S = 10.0  # short, since a reader may be the event loop
 
 _FIRST_S = 0.1
 _LONGEST_S = 5.0
@@ -38,6 +36,11 @@ class Patience:
     def tried(self) -> bool:
         """Whether the last try failed."""
         return self._since is not None
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the ledger was waited for in vain, and has not answered since."""
+        return self._given_up
 
     def wait(self, fault: Transient) -> bool:
         """Wait before the next try; False where there shall be none."""

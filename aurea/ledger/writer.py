@@ -13,8 +13,9 @@ from aurea.domain.errors import Permanent, Transient
 from aurea.domain.events import Draft, Event, timestamp
 from aurea.domain.state import RunState
 from aurea.ledger import chain
-from aurea.ledger.patience import WRITE_S, Patience
+from aurea.ledger.patience import Patience
 from aurea.ports import Clock, EventStore, Row, StoreTransaction
+from aurea.settings import LEDGER_WAIT_S
 
 T = TypeVar("T")
 
@@ -81,7 +82,7 @@ class Writer:
     ledger itself says whether it was done: nothing is recorded twice.
     """
 
-    def __init__(self, store: EventStore, clock: Clock, publish: Publish, patience_s: float = WRITE_S) -> None:
+    def __init__(self, store: EventStore, clock: Clock, publish: Publish, patience_s: float = LEDGER_WAIT_S) -> None:
         self._store = store
         self._clock = clock
         self._publish = publish
@@ -106,6 +107,11 @@ class Writer:
     def away(self) -> bool:
         """Whether the store did not answer when it was last written to, so that work may have to wait long."""
         return self._patience.tried
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the store stayed away for longer than it is waited for."""
+        return self._patience.given_up
 
     def submit(self, work: Job | Errand) -> None:
         """Queue work; its reply will be given. `Permanent` once the writer is closed."""

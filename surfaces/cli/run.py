@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from aurea.domain.errors import UsageError
+from aurea.domain.errors import LedgerAway, Transient, UsageError
 from aurea.domain.spec import require_run_id
 from aurea.home import Home
 from surfaces.cli import context, overdue
@@ -127,15 +127,16 @@ def run(
             if name is not None:
                 same = "" if run_id else " of the same spec (`--new` starts another)"
                 notes.append(f"going on with run {name}{same}")
-                overdue.look(home, name)
             else:
                 name = asyncio.run(create_run(home, resolved, run_id, say=notes.append))
                 if not detach:
                     held.enter_context(home.lock(name))
+        overdue.look(home, name)
         if detach and not home.finished(name):
             context.say(*notes)
             return leave_at_work(home, name, wait=wait, json=json)
-        return _work(home, name, {}, json=json, record=cassette, wait=wait, notes=notes)
+        with _resumable(name):
+            return _work(home, name, {}, json=json, record=cassette, wait=wait, notes=notes)
 
 
 def resume(
@@ -175,7 +176,7 @@ def resume(
     from aurea.intake.layers import Flags
     from surfaces.server.kept import kept_on_server
 
-    with Home(context.current().settings) as home:
+    with _resumable(run), Home(context.current().settings) as home:
         name = home.find(run)
         flags = Flags(model=model, budget=budget, sets=set_)
         changed = changes(effective_spec(overdue.look(home, name)), flags, context.current().cwd)
@@ -233,6 +234,16 @@ def _work(
     except (KeyboardInterrupt, asyncio.CancelledError):
         context.say(f"stopped; `aurea resume {name}` goes on")
     return _finish(home, name, json=json)
+
+
+@contextmanager
+def _resumable(run: str) -> Iterator[None]:
+    """Where the ledger does not answer, end as interrupted: the run is as it was."""
+    try:
+        yield
+    except Transient as fault:
+        remedy = f"{fault.remedy}; then `aurea resume {run}` goes on"
+        raise LedgerAway(fault.message, remedy=remedy) from fault
 
 
 @contextmanager
