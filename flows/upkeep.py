@@ -1,4 +1,4 @@
-"""The flow `upkeep`: once a day the ledger is verified, the home cleaned, and the gate run again on what has landed."""
+"""The flow `upkeep`: once a day deadlines are applied, the ledger verified, the home cleaned, and what landed gated again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from tasks.runner import HomeLoopTaskRunner
-from tasks.upkeep import clean_home, publish_upkeep, run_gates_again, verify_ledger
+from tasks.upkeep import apply_deadlines, clean_home, publish_upkeep, run_gates_again, verify_ledger
 
 
 @flow(name="upkeep", task_runner=HomeLoopTaskRunner(), persist_result=False)
@@ -24,10 +24,11 @@ async def upkeep(
         older_than_days: also remove attempt refs and run folders of runs that ended longer ago; empty: only workspaces
         gates: run setup and checks again on the target of each project's newest run that succeeded
     """
+    answered = await apply_deadlines()
     problems = await verify_ledger()
     cleaned = await clean_home(older_than_days)
     rows = await run_gates_again() if gates else []
-    await publish_upkeep(problems, cleaned, rows)
+    await publish_upkeep(problems, answered, cleaned, rows)
     red = [f"{row['project']} ({row['run']})" for row in rows if row["result"] == "red"]
     if problems or red:
         found = [f"the ledger is broken: {problems[0]}"] if problems else []

@@ -6,11 +6,11 @@ Whatever process looks next gives it. As with any other answer the first one cou
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 
 from aurea.delivery.context import Run
 from aurea.domain.errors import AureaError
-from aurea.domain.events import Draft, QuestionAnswered, timestamp
+from aurea.domain.events import Draft, QuestionAnswered
 from aurea.domain.state import OpenQuestion, RunState
 
 POLICY = "policy"
@@ -24,7 +24,7 @@ def overdue(state: RunState, now: datetime) -> list[OpenQuestion]:
 def default_answer(asked: OpenQuestion) -> Draft:
     """What is recorded at the deadline of a question."""
     assert asked.deadline is not None
-    reason = f"nobody answered by {timestamp(asked.deadline)}"
+    reason = f"nobody answered by {asked.deadline.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     answer = QuestionAnswered(question=asked.question.id, choice=asked.default, reason=reason, door="deadline")
     return Draft(fact=answer, actor=POLICY, item=asked.question.item)
 

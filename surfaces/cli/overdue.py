@@ -22,5 +22,7 @@ def look(home: Home, run: str) -> RunState:
             home.ledger.append(run, [default_answer(asked)])
             context.say(f"aurea: nobody answered {asked.question.id} of run {run} in time: {asked.default}")
             close_gate(home.settings.home, asked.question.id, asked.default)
-            resume_suspended(home.settings.home, run)
+            ended = home.state(run).ended
+            if ended is not None and ended.state == "waiting":  # one that was paused stays so
+                resume_suspended(home.settings.home, run)
     return home.state(run)
