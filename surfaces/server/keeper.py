@@ -143,6 +143,7 @@ def server_environment(place: Place, port: int) -> dict[str, str]:
     return plain_environment() | {
         "PREFECT_HOME": str(place.prefect_home),
         "PREFECT_SERVER_UI_API_URL": api_url(port),
+        "PREFECT_UI_URL": api_url(port).removesuffix("/api"),  # for links in what automations send
         "PREFECT_SERVER_UI_V2_ENABLED": "false",  # it asks an analytics host on every page
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -7,23 +7,29 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from prefect import flow
+from prefect import Flow, flow
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events import emit_event
 from prefect.events.schemas.automations import AutomationCore
 from prefect.events.worker import EventsWorker
-from prefect.states import Failed, Running
+from prefect.states import Failed, Paused, Running
 from ruamel.yaml import YAML
 
 FOLDER = Path(__file__).parents[2] / "deployments" / "automations"
-NAMES = {"Aurea: a question waits", "Aurea: a run failed", "Aurea: a run is stuck"}
+NAMES = {"Aurea: a question opens", "Aurea: a question waits", "Aurea: a run failed", "Aurea: a run is stuck"}
 
 
 @flow(name="deliver")
 async def deliver() -> None:
     """Stands for the flow of that name; only its flow runs are made here."""
+
+
+@flow(name="human_gate")
+async def human_gate() -> None:
+    """The same for questions."""
 
 
 def create(*words: str) -> list[str]:
@@ -34,30 +40,32 @@ def create(*words: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-async def run_of(client: PrefectClient, name: str) -> FlowRun:
-    made = await client.create_flow_run(deliver, name=name, tags=["aurea"])
+async def run_of(client: PrefectClient, name: str, flow: Flow[..., Any] = deliver) -> FlowRun:
+    made = await client.create_flow_run(flow, name=name, tags=["aurea"])
     await client.set_flow_run_state(made.id, Running(), force=True)
     return made
 
 
-async def test_a_failed_run_is_told(client: PrefectClient, heard: tuple[str, list[str]]) -> None:
+async def test_a_failed_run_and_a_question_are_told(client: PrefectClient, heard: tuple[str, list[str]]) -> None:
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
     url, told = heard
     block = CustomWebhookNotificationBlock(name="x", url=url, json_data={"text": "{{subject}} | {{body}}"})
     await block.save("aurea-test", overwrite=True)
-    assert len(create()) == 3
+    assert len(create()) == len(NAMES)
     assert set(create("--notify", "custom-webhook/aurea-test")) == {f"updated  {name}" for name in NAMES}
     assert {found.name for found in await client.read_automations()} >= NAMES
-    made = await run_of(client, "deliver told-one")
+    made, gate = await run_of(client, "deliver told-one"), await run_of(client, "plan: shall it be so?", human_gate)
     await asyncio.sleep(2)  # the server takes a moment to know of a changed automation
     await client.set_flow_run_state(made.id, Failed(message="did not land: api"), force=True)
+    await client.set_flow_run_state(gate.id, Paused(), force=True)
     for _ in range(300):
-        if told:
+        if len(told) > 1:
             break
         await asyncio.sleep(0.1)
-    assert "Failed: deliver told-one" in told[0]
-    assert "did not land: api" in told[0]
+    asked, failed = sorted(told, key=lambda text: "Failed" in text)
+    assert "Failed: deliver told-one" in failed and "did not land: api" in failed
+    assert "asks you: plan: shall it be so?" in asked and f"/runs/flow-run/{gate.id}" in asked
 
 
 async def test_a_run_without_a_sign_of_life_is_crashed(client: PrefectClient) -> None:
