@@ -184,7 +184,7 @@ async def reopen(home: Home, run: str) -> AsyncIterator[Run]:
 async def end_cancelled(home: Home, run: str) -> None:
     """End a run that nobody works on as cancelled: items abandoned, workspaces removed, reported."""
     async with AsyncExitStack() as held:
-        held.enter_context(home.lock(run))
+        held.enter_context(home.lock(run, to_end=True))
         live = await _wire(home, home.state(run), held, None)
         live.stopping = "cancelled"
         await stop(live, None)

@@ -119,15 +119,15 @@ class Home:
             return None if _try_lock(file, fcntl.LOCK_SH) else file.read().strip() or "another process"
 
     @contextmanager
-    def lock(self, run: str) -> Iterator[None]:
+    def lock(self, run: str, *, to_end: bool = False) -> Iterator[None]:
         """Be the one process that works on the run; `RunBusy` names the one that does, `UsageError` says what was halted.
 
-        Whoever has it may enter again.
+        Whoever has it may enter again. `to_end`: only to end the run, which a halt does not forbid.
         """
         if run in self._held:
             yield
             return
-        if (why := self.halted) is not None:
+        if not to_end and (why := self.halted) is not None:
             raise UsageError(f"this home is halted: {why}", remedy="`aurea unhalt` ends that")
         if there := self.elsewhere(run):
             raise UsageError(

@@ -62,7 +62,7 @@ async def carry_out(run: Run) -> None:
     run.spec, run.carried_out = effective_spec(run.state), len(run.state.answers)
     for name in _cancelled(run):
         if run.item_state(name) in UNFINISHED:  # not abandoned meanwhile with one that it depends on
-            await abandon(run, name, f"cancelled by a person: {run.state.item(name).cancelled}")
+            await abandon(run, name, run.state.item(name).cancelled or "")
     for name, answer in list(run.state.answers.items()):
         question = run.state.asked_questions[name]
         if question.kind == "escalation" and question.item is not None:

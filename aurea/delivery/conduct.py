@@ -24,6 +24,8 @@ async def conduct(run: Run, phases: Phases) -> RunEnded:
     if run.state.ended is not None and run.state.finished:  # by a process that died before the report
         await phases.report(run.id)
         return run.state.ended
+    for question in run.state.questions:  # before anything closes one, which then is closed where it is shown
+        run.announce(question)
     body = asyncio.ensure_future(_work(run, phases))
     watcher = asyncio.ensure_future(_watch(run, body))
     try:

@@ -199,7 +199,7 @@ def _apply(run: RunState, event: ev.Event) -> None:  # noqa: C901 (a flat list o
             if event.item is None:  # nothing takes a cancel back
                 run.order = run.order if run.order is not None and run.order.order == "cancel" else fact
             else:
-                run.item(event.item).cancelled = fact.reason or "cancelled by a person"
+                run.item(event.item).cancelled = "cancelled by a person" + (f": {fact.reason}" if fact.reason else "")
         case ev.ItemMoved() as fact:
             item = run.item(event.item)
             item.state, item.cause, item.since = fact.target, fact.cause, event.ts

@@ -35,7 +35,7 @@ def run_document(state: st.RunState, *, alive: bool, folder: Path | str, now: da
         project=created.project,
         objective=str(created.spec.get("objective", "")),
         state=status(state, alive=alive),
-        reason=state.ended.reason if state.ended else None,
+        reason=_reason(state),
         reason_code=state.ended.reason_code if state.ended else None,
         spec_digest=created.spec_digest,
         provider=str(state.changes.get("provider") or created.provider),
@@ -85,6 +85,14 @@ def status(state: st.RunState, *, alive: bool) -> sh.RunStatus:
     if state.ended is not None:
         return state.ended.state
     return "running" if alive else "interrupted"
+
+
+def _reason(state: st.RunState) -> str | None:
+    """Why it ended so; of one that waited and was answered meanwhile, that it was."""
+    if state.ended is None:
+        return None
+    answered = state.ended.state == "waiting" and state.answers and not state.questions
+    return "every question is answered" if answered else state.ended.reason
 
 
 def _until(state: st.RunState, *, alive: bool, now: datetime) -> datetime | None:

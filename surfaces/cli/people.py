@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from aurea.domain.errors import Permanent, UsageError
 from aurea.domain.events import Draft, OrderGiven, QuestionAnswered
+from aurea.domain.lifecycle import UNFINISHED
 from aurea.domain.state import OpenQuestion
 from aurea.home import Home
 from surfaces.cli import context, overdue
@@ -126,10 +127,12 @@ def cancel(run: str, /, *, item: str | None = None, reason: str = "") -> int:
             raise UsageError(f"run {name!r} has ended already")
         if item is not None and item not in state.items:
             raise UsageError(f"run {name!r} has no work item {item!r}", remedy=f"it has {', '.join(state.items)}")
+        if item is not None and (there := state.items[item].state) not in UNFINISHED:
+            raise UsageError(f"{item} is {there.value} already")
         order = OrderGiven(order="cancel", reason=reason)
         home.ledger.append(name, [Draft(fact=order, actor=user_name(), item=item)])
         if item is not None:
-            after = "is interrupted" if home.alive(name) else f"is abandoned when `aurea resume {name}` goes on"
+            after = "is ended" if home.alive(name) else f"is abandoned when `aurea resume {name}` goes on"
             print(f"{item} {after}")
             return 0
         if not _ended(home, name):
