@@ -65,6 +65,14 @@ def processes(marker: str) -> list[str]:
     return found
 
 
+def lives(process: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        return (Path("/proc") / str(process) / "cmdline").read_bytes() != b""
+    except OSError:
+        return False
+
+
 def wait_for(true: Callable[[], object], seconds: float = 100) -> None:
     deadline = time.monotonic() + seconds
     while not true():
@@ -114,7 +122,7 @@ def test_served_deployments_run_and_nothing_is_left(
         started = offspring(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
-    assert not [each for each in started if Path(f"/proc/{each}").exists()]
+    wait_for(lambda: not any(map(lives, started)))
     assert processes(home) == []
     assert aurea("down").stdout == "no local server of this home is running\n"
     shown = json.loads(aurea("show", "served-two", "--json").stdout)

@@ -68,22 +68,37 @@ async def test_a_failed_run_and_a_question_are_told(client: PrefectClient, heard
     assert "asks you: plan: shall it be so?" in asked and f"/runs/flow-run/{gate.id}" in asked
 
 
-async def test_a_run_without_a_sign_of_life_is_crashed(client: PrefectClient) -> None:
-    document = YAML(typ="safe", pure=True).load(FOLDER / "stuck-run.yaml")
-    document["actions"] = document["actions"][:1]
-    document["trigger"]["within"] = 10
-    document["name"] = "stuck, but sooner"
-    await client.create_automation(AutomationCore.model_validate(document))
+async def test_what_takes_too_long_is_noticed(client: PrefectClient, heard: tuple[str, list[str]]) -> None:
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+
+    url, told = heard
+    block = CustomWebhookNotificationBlock(name="x", url=url, json_data={"text": "{{subject}} | {{body}}"})
+    notify = str(await block.save("aurea-late", overwrite=True))
+    for name, action in (("stuck-run", {}), ("open-question", {"block_document_id": notify})):
+        document = YAML(typ="safe", pure=True).load(FOLDER / f"{name}.yaml")
+        document["actions"] = [document["actions"][0] | action]
+        document["trigger"]["within"] = 10
+        document["name"] += ", but sooner"
+        await client.create_automation(AutomationCore.model_validate(document))
     await asyncio.sleep(2)
-    made = await run_of(client, "deliver silent")
-    related = [{"prefect.resource.id": "prefect.tag.aurea", "prefect.resource.role": "tag"}]
-    emit_event("prefect.flow-run.heartbeat", {"prefect.resource.id": f"prefect.flow-run.{made.id}"}, related=related)
+    made, gate = await run_of(client, "deliver silent"), await run_of(client, "land: is it good?", human_gate)
+    for run, flow_name in ((made, "deliver"), (gate, "human_gate")):
+        resource = {"prefect.resource.id": f"prefect.flow-run.{run.id}"}
+        role = {"prefect.resource.role": "flow", "prefect.resource.name": flow_name}
+        tag = {"prefect.resource.id": "prefect.tag.aurea", "prefect.resource.role": "tag"}
+        related = [{"prefect.resource.id": f"prefect.flow.{run.flow_id}", **role}, tag]
+        emit_event("prefect.flow-run.heartbeat", resource, related=related)
+    await client.set_flow_run_state(gate.id, Paused(), force=True)
     await asyncio.to_thread(EventsWorker.drain_all, 10)
     state = None
     for _ in range(400):
         state = (await client.read_flow_run(made.id)).state
-        if state is not None and state.type is StateType.CRASHED:
+        if told and state is not None and state.type is StateType.CRASHED:
             break
         await asyncio.sleep(0.1)
     assert state is not None
     assert (state.type, "no sign of life" in (state.message or "")) == (StateType.CRASHED, True)
+    assert "waits for you: land: is it good?" in told[0] and f"/runs/flow-run/{gate.id}" in told[0]
+    asked = (await client.read_flow_run(gate.id)).state
+    assert asked is not None
+    assert asked.type is StateType.PAUSED, "a question whose process has left is not dead"
