@@ -107,7 +107,7 @@ def _asking(run: Run, items: tuple[ItemSpec, ...], path: list[str]) -> tuple[str
         f"- {item.id}: {item.goal}" + (f" (after {', '.join(item.depends_on)})" if item.depends_on else "")
         for item in items
     ]
-    title = f"{run.spec.project}: shall this plan of {len(items)} item(s) be worked on?"
+    title = f"{run.spec.project}: shall this plan of {len(items)} item{'s' * (len(items) != 1)} be worked on?"
     why = f"{budget}, {attempts}, longest chain {' > '.join(path)}\n" + "\n".join(
         " ".join(line.split()) for line in lines
     )

@@ -10,10 +10,12 @@ import pytest
 
 from aurea.domain import events as ev
 from aurea.domain.spec import ItemSpec
+from aurea.reporting.board import Board
 from aurea.reporting.commands import next_commands
 from aurea.reporting.document import run_document
 from aurea.reporting.manifest import manifest
 from aurea.reporting.markdown import report_markdown
+from aurea.reporting.progress import progress_markdown
 from aurea.reporting.svg import plan_svg
 from aurea.reporting.text import clean, count, cut, duration, money, one_line
 
@@ -157,3 +159,16 @@ def test_small_words():
     assert one_line(" a\r\nb\tc\x1b[31mred\x1b[0m\x07 \u202eevil") == "a b cred evil"
     assert clean("a\x1b]0;title\x07b\x9b31m") == "ab31m"
     assert cut("数据库存储", 6) == "数据…" and cut("abcdef", 6) == "abcdef"
+
+
+def test_the_live_page_says_what_waits_and_what_every_item_is_at(notes):
+    board = Board(notes.state.id)
+    for event in notes.events:
+        board.take(event)
+    text = progress_markdown(board, notes.now())
+    [question] = notes.state.questions
+    assert f"aurea decide {question}" in text and "it waits for an answer for ever" in text
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) == 1 + 1 + len(notes.state.items)
+    assert any("waiting human" in row and "its attempts are spent" in row for row in rows)
+    assert "landed" in board.headline(notes.now())
