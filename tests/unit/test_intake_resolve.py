@@ -165,37 +165,6 @@ def test_faults_in_what_is_stored_name_the_block(repo: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "spec", "defaults", "variable", "kept", "wanted"),
-    [
-        (Flags(), "", "", None, None, "none"),
-        (Flags(), "", "", None, 40, 40),
-        (Flags(), "", "", "30", 40, 30),
-        (Flags(), "", "answer_within_s: 20", "30", 40, 20),
-        (Flags(), "answer_within_s: none", "answer_within_s: 20", "30", 40, "none"),
-        (Flags(sets=("answer_within_s=5",)), "answer_within_s: none", "", "30", 40, 5),
-    ],
-)
-def test_how_long_a_person_has(
-    flags: Flags, spec: str, defaults: str, variable: str | None, kept: float | None, wanted: object, repo: Path
-) -> None:
-    (repo / "aurea.yaml").write_text(f"{defaults}\nmax_attempts: 2\n")
-    (repo / "s.yaml").write_text(f"{SPEC}repo: .\n{spec}\n")
-    env = {**KEY, "AUREA_ANSWER_WITHIN_S": variable} if variable else KEY
-    stored = Stored({"aurea-policy/default": {"answer_within_s": kept}}) if kept else None
-    got = go(repo, flags=flags, env=env, stored=stored).spec
-    assert got.answer_within_s == wanted
-    later = Flags(sets=("answer_within_s=86400",))
-    assert changes(got, later, repo) == {"answer_within_s": 86400}
-
-
-def test_a_time_for_answers_that_is_none_names_the_variable(tmp_path: Path) -> None:
-    with pytest.raises(SpecFaults, match="AUREA_ANSWER_WITHIN_S: answer_within_s: must be more than 0 or `none`"):
-        go(tmp_path, SPEC, env={**KEY, "AUREA_ANSWER_WITHIN_S": "0"})
-    with pytest.raises(UsageError, match="AUREA_ANSWER_WITHIN_S='soon' is no number of seconds"):
-        Settings.read({"AUREA_ANSWER_WITHIN_S": "soon"})
-
-
-@pytest.mark.parametrize(
     ("env", "told"),
     [
         ({}, r"no provider: .*OPENAI_API_KEY \(openai\).*OLLAMA_HOST \(ollama\)"),

@@ -1,4 +1,4 @@
-"""The environment as settings: names, defaults, secrets, faults."""
+"""The environment as settings: names, defaults, secrets, faults, and what goes before what."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from aurea.domain.errors import UsageError
+from aurea.intake.changes import changes
+from aurea.intake.faults import SpecFaults
+from aurea.intake.layers import Flags
+from aurea.intake.resolve import Stored, resolve
 from aurea.settings import Settings
+
+SPEC = "project: notes\nobjective: from spec\nchecks: [{name: tests, run: pytest -q}]\n"
 
 
 def test_defaults_follow_xdg() -> None:
@@ -63,6 +69,38 @@ def test_the_ledger_may_be_any_database_and_its_url_is_not_shown() -> None:
 def test_a_number_that_is_none_is_refused(value: str) -> None:
     with pytest.raises(UsageError, match="AUREA_SERVER_IDLE_S"):
         Settings.read({"AUREA_SERVER_IDLE_S": value})
+
+
+@pytest.mark.parametrize(
+    ("flags", "spec", "defaults", "variable", "kept", "wanted"),
+    [
+        (Flags(), "", "", None, None, "none"),
+        (Flags(), "", "", None, 40, 40),
+        (Flags(), "", "", "30", 40, 30),
+        (Flags(), "", "answer_within_s: 20", "30", 40, 20),
+        (Flags(), "answer_within_s: none", "answer_within_s: 20", "30", 40, "none"),
+        (Flags(sets=("answer_within_s=5",)), "answer_within_s: none", "", "30", 40, 5),
+    ],
+)
+def test_how_long_a_person_has(
+    flags: Flags, spec: str, defaults: str, variable: str | None, kept: float | None, wanted: object, tmp_path: Path
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "aurea.yaml").write_text(f"{defaults}\nmax_attempts: 2\n")
+    (tmp_path / "s.yaml").write_text(f"{SPEC}repo: .\n{spec}\n")
+    settings = Settings.read({"OPENAI_API_KEY": "k", "AUREA_ANSWER_WITHIN_S": variable or ""})
+    stored = Stored({"aurea-policy/default": {"answer_within_s": kept}}) if kept else None
+    got = resolve(Path("s.yaml"), flags, cwd=tmp_path, settings=settings, stored=stored).spec
+    assert got.answer_within_s == wanted
+    later = Flags(sets=("answer_within_s=86400",))
+    assert changes(got, later, tmp_path) == {"answer_within_s": 86400}
+
+
+def test_a_time_for_answers_that_is_none_names_the_variable(tmp_path: Path) -> None:
+    with pytest.raises(SpecFaults, match="AUREA_ANSWER_WITHIN_S: answer_within_s: must be more than 0 or `none`"):
+        resolve(SPEC, Flags(), cwd=tmp_path, settings=Settings.read({"AUREA_ANSWER_WITHIN_S": "0"}))
+    with pytest.raises(UsageError, match="AUREA_ANSWER_WITHIN_S='soon' is no number of seconds"):
+        Settings.read({"AUREA_ANSWER_WITHIN_S": "soon"})
 
 
 def test_names_nobody_knows_are_named() -> None:
