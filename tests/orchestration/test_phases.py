@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 from uuid import UUID
 
 import pytest
-from prefect import Task, flow
+from prefect import Task, flow, tags
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter
+from prefect.client.schemas.objects import Artifact, TaskRun
 from prefect.runtime import flow_run
 
 from aurea.domain.errors import Permanent, Transient
+from tasks.artifacts import publish
+from tasks.flow_run import RUN_TAG
 from tasks.line import check, implement, land, plan, report, review, review_precheck
 from tasks.mapped import mapped
 from tasks.options import RETRIES, phase, tag
@@ -76,6 +79,29 @@ async def test_the_api_shows_readable_names_and_tags(client: PrefectClient) -> N
     found = await task_runs(client, UUID(await some()), expected=2)
     assert sorted(run.name for run in found) == ["check lint · storage #2", "check tests · storage #2"]
     assert {frozenset(run.tags) for run in found} == {frozenset({"check", "item:storage", "attempt:2"})}
+
+
+async def test_tables_say_what_they_say_in_both_uis_and_the_latest_report_has_a_version_per_run(
+    client: PrefectClient,
+) -> None:
+    pages = {"files": [{"path": "a/__init__.py", "bytes": 1}, {"path": "plain_name.py", "bytes": 2}]}
+
+    @flow(persist_result=False)
+    async def some(run: str) -> None:
+        await publish(run, "Own Project", "the headline", pages | {"report": f"# {run}"})
+
+    for run in ("pages-one", "pages-one", "pages-two"):
+        with tags(f"{RUN_TAG}{run}"):
+            await some(run)
+    latest = await artifacts(client, "latest-own-project")
+    assert sorted(found.data for found in latest) == ["# pages-one", "# pages-two"]
+    assert {found.description for found in latest} == {"the headline"}
+    table = (await artifacts(client, "files-pages-one"))[0]
+    assert [row["path"] for row in json.loads(table.data)] == ["`a/__init__.py`", "plain_name.py"]
+
+
+async def artifacts(client: PrefectClient, key: str) -> list[Artifact]:
+    return await client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
 
 
 async def task_runs(client: PrefectClient, flow_run_id: UUID, expected: int) -> list[TaskRun]:
