@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _REFRESH_S = 0.125
 _PATIENCE_S = 0.5
+_ECHO = 2  # columns left free at the right: `^C`, which a terminal echoes, would else move the table down a line
 
 News = SimpleQueue[Sequence[Event] | None]
 
@@ -139,6 +140,7 @@ class _Table:
     def __init__(self, board: Board, console: Console, live: Live) -> None:
         self._board, self._console, self._live = board, console, live
         self._drawn = 0.0
+        self._width = 0
 
     def take(self, event: Event) -> None:
         if notable(event):
@@ -149,8 +151,23 @@ class _Table:
         if now - self._drawn >= _REFRESH_S:
             self._drawn = now
             size = self._console.size
-            drawn = view(self._board, datetime.now(UTC), width=size.width, height=size.height)
+            if size.width < self._width:
+                self._gather(size.width)
+            self._width = size.width
+            width = max(size.width - _ECHO, 1)
+            drawn = view(self._board, datetime.now(UTC), width=width, height=size.height)
             self._live.update(drawn, refresh=True)
+
+    def _gather(self, width: int) -> None:
+        """Erase the table where a narrower terminal has wrapped it, and leave the cursor where Rich takes its end to be."""
+        from rich.control import Control
+        from rich.segment import ControlType, Segment
+
+        options = self._console.options.update(width=max(self._width - _ECHO, 1))
+        lines = self._console.render_lines(self._live.renderable, options, pad=False)
+        rows = sum(-(-Segment.get_line_length(line) // width) or 1 for line in lines)
+        erase, up = (ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1)
+        self._console.control(Control(erase, *[up, erase] * (rows - 1)), Control.move(0, len(lines) - 1))
 
 
 @contextmanager
