@@ -15,6 +15,8 @@ from pydantic import Field, model_validator
 
 from blocks.kept import Kept, Secret, Text
 
+WEBHOOK_S = 5.0  # of an address that does not answer, since the end of a run waits for it
+
 
 class AureaNotification(Kept):
     """Tells people through any notification block of Prefect's, or by a request to an address."""
@@ -65,7 +67,11 @@ class AureaNotification(Kept):
         assert self.webhook is not None
         address = self.webhook.get_secret_value()
         block = CustomWebhookNotificationBlock(
-            name="aurea", url=address, form_data="{{body}}", headers={"Content-Type": "application/json"}
+            name="aurea",
+            url=address,
+            form_data="{{body}}",
+            headers={"Content-Type": "application/json"},
+            timeout=WEBHOOK_S,
         )
         try:
             block.notify(json.dumps({"text": f"{subject}\n\n{text}", **document}, ensure_ascii=False), subject)

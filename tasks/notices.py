@@ -12,6 +12,7 @@ from typing import Any
 
 from aurea.delivery.context import Run
 from aurea.domain.events import Event, QuestionAsked, QuestionShown, RunEnded
+from aurea.domain.evidence import Question
 from aurea.reporting.document import question_documents, run_row
 from aurea.reporting.text import money
 from blocks.kept import kept
@@ -26,16 +27,7 @@ LEAVE_S = 5.0  # how long the end of the flow run waits for what is being sent
 @asynccontextmanager
 async def notices(run: Run) -> AsyncIterator[None]:
     """Tell of questions and of the end for as long as the block lasts. Nothing that goes wrong here reaches the run."""
-    log = logging.LoggerAdapter(logging.getLogger(LOGGER), of_this_flow_run())
-    try:
-        block = await kept(AureaNotification, run.spec.blocks.notification)
-    except Exception as fault:
-        log.warning("%-12s  nobody is notified: %s", "run", fault)
-        block = None
-    if block is None:
-        yield
-        return
-    notifier = _Notifier(run, block, log)
+    notifier = _Notifier(run)
     leave = run.ledger.subscribe(notifier.hear)
     notifier.begin()
     try:
@@ -46,10 +38,10 @@ async def notices(run: Run) -> AsyncIterator[None]:
 
 
 class _Notifier:
-    def __init__(self, run: Run, block: AureaNotification, log: logging.LoggerAdapter[logging.Logger]) -> None:
+    def __init__(self, run: Run) -> None:
         self._run = run
-        self._block = block
-        self._log = log
+        self._log = logging.LoggerAdapter(logging.getLogger(LOGGER), of_this_flow_run())
+        self._block = asyncio.ensure_future(self._read())
         self._shown: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._heard: list[Event] = []
         self._sending: set[asyncio.Task[None]] = set()
@@ -57,8 +49,8 @@ class _Notifier:
     def begin(self) -> None:
         """Tell of what a process that died had asked and not shown yet."""
         for asked in self._run.state.questions.values():
-            if asked.shown is None and asked.question.kind in self._block.questions:
-                self._start(self._tell_question(asked.question.id))
+            if asked.shown is None:
+                self._start(self._tell_question(asked.question, self._shown[asked.question.id]))
 
     def hear(self, events: Sequence[Event]) -> None:
         """Listen to the ledger, on its thread."""
@@ -75,6 +67,9 @@ class _Notifier:
             _, late = await asyncio.wait(self._sending, timeout=LEAVE_S)
             for task in late:
                 task.cancel()
+            if late:
+                self._log.warning("%-12s  left while people were being notified", "run")
+        self._block.cancel()
 
     def _take(self, event: Event) -> None:
         self._heard.append(event)
@@ -94,9 +89,9 @@ class _Notifier:
         match event.fact:
             case QuestionShown() as fact:
                 self._shown[fact.question].set()
-            case QuestionAsked() as fact if fact.question.kind in self._block.questions:
-                self._start(self._tell_question(fact.question.id))
-            case RunEnded() as fact if fact.state in self._block.ends:
+            case QuestionAsked() as fact:
+                self._start(self._tell_question(fact.question, self._shown[fact.question.id]))
+            case RunEnded() as fact:
                 self._start(self._tell_end(fact))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -104,9 +99,19 @@ class _Notifier:
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _tell_question(self, name: str) -> None:
+    async def _read(self) -> AureaNotification | None:
+        try:
+            return await kept(AureaNotification, self._run.spec.blocks.notification)
+        except Exception as fault:
+            self._log.warning("%-12s  nobody is notified: %s", "run", fault)
+            return None
+
+    async def _tell_question(self, question: Question, shown: asyncio.Event) -> None:
+        block, name = await asyncio.shield(self._block), question.id
+        if block is None or question.kind not in block.questions:
+            return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._shown[name].wait(), SHOWN_S)
+            await asyncio.wait_for(shown.wait(), SHOWN_S)
         document = next((one for one in question_documents(self._run.state) if one["question"] == name), None)
         if document is None:
             return  # it is closed already
@@ -117,9 +122,12 @@ class _Notifier:
             f"Cost so far: {money(self._run.state.cost.usd)}",
             f"Answer: {where}",
         ]
-        await self._send("question.asked", document["title"], lines, {"question": document})
+        await self._send(block, "question.asked", document["title"], lines, {"question": document})
 
     async def _tell_end(self, ended: RunEnded) -> None:
+        block = await asyncio.shield(self._block)
+        if block is None or ended.state not in block.ends:
+            return
         state = self._run.state
         row = run_row(state, alive=False, folder=self._run.folder, now=self._run.clock.now())
         landed = sum(item["state"] == "complete" for item in row["items"])
@@ -128,13 +136,15 @@ class _Notifier:
             f"Cost: {money(state.cost.usd)}",
             f"Look: {state.link.ui_url if state.link and state.link.ui_url else f'aurea show {state.id}'}",
         ]
-        await self._send("run.ended", f"the run {ended.state}", lines, {"end": row})
+        await self._send(block, "run.ended", f"the run {ended.state}", lines, {"end": row})
 
-    async def _send(self, kind: str, title: str, lines: Sequence[str], more: Mapping[str, Any]) -> None:
+    async def _send(
+        self, block: AureaNotification, kind: str, title: str, lines: Sequence[str], more: Mapping[str, Any]
+    ) -> None:
         project = self._run.spec.project
         document = {"schema": "aurea.notice/1", "type": kind, "run": self._run.id, "project": project, "title": title}
         try:
-            await asyncio.to_thread(self._block.send, f"{project}: {title}", "\n".join(lines), {**document, **more})
+            await asyncio.to_thread(block.send, f"{project}: {title}", "\n".join(lines), {**document, **more})
         except Exception as fault:
             words = " ".join(str(fault).split()) or type(fault).__name__
             self._log.warning("%-12s  not notified of %s (%s): %s", "run", kind, title, words)

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import StateType
 from pydantic import SecretStr, ValidationError
@@ -126,6 +127,15 @@ async def test_a_run_works_with_blocks(
     places = (tmp_path / "where").read_text().split()
     assert places and all(Path(place).is_relative_to(tmp_path / "fast") for place in places)
     assert not (tmp_path / "home" / "ledger.db").exists()
+
+
+async def test_any_notification_block_will_do(heard: tuple[str, list[str]]) -> None:
+    address, told = heard
+    name = f"t-{uuid4().hex[:8]}"
+    other = CustomWebhookNotificationBlock(name="x", url=address, json_data={"said": "{{subject}}: {{body}}"})
+    await other.save(name)
+    await asyncio.to_thread(AureaNotification(through=f"custom-webhook/{name}").send, "notes", "why", {})
+    assert json.loads(told[0]) == {"said": "notes: why"}
 
 
 async def test_what_could_not_be_sent_keeps_the_address_to_itself() -> None:
