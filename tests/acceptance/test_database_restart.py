@@ -88,8 +88,8 @@ class Server:
             self.process.send_signal(how)
             self.process.wait(START_S)
 
-    def restart(self, how: signal.Signals, then: Callable[[], object] = lambda: None) -> None:
-        """Stop it now and start it `AWAY_S` later, on a thread; `then` is called just before."""
+    def restart(self, how: signal.Signals, then: Callable[[], object]) -> None:
+        """Stop it now; call `then` and start it `AWAY_S` later, on a thread."""
         self.stop(how)
 
         def back() -> None:
@@ -107,17 +107,8 @@ class Server:
     def _command(self) -> list[str]:
         data = self.folder / "data"
         if self.kind == "postgresql":
-            return [
-                _binary("postgres"),
-                "-D",
-                str(data),
-                "-h",
-                "127.0.0.1",
-                "-p",
-                str(self.port),
-                "-k",
-                str(self.folder),
-            ]
+            address = ["-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.folder)]
+            return [_binary("postgres"), "-D", str(data), *address]
         words = {"datadir": data, "bind-address": "127.0.0.1", "port": self.port, "socket": self.folder / "socket"}
         words |= {"init-file": self.folder / "init.sql", "pid-file": self.folder / "pid"}
         options = [f"--{name}={value}" for name, value in words.items()]
@@ -138,12 +129,8 @@ class Server:
 
 
 def _binary(name: str) -> str:
-    places = [
-        *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True),
-        os.environ["PATH"],
-        "/usr/sbin",
-    ]
-    found = shutil.which(name, path=os.pathsep.join(places))
+    versions = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+    found = shutil.which(name, path=os.pathsep.join([*versions, os.environ["PATH"], "/usr/sbin"]))
     if found is None:
         pytest.skip(f"no {name!r} on this machine to start a database server with")
     return found
