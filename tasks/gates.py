@@ -187,7 +187,19 @@ class Gates:
             await asyncio.sleep(RETRY_S)
         if gate.is_open and not self._left:
             _log.warning("question %s was closed in Prefect; `aurea inbox` has it still", gate.question.id)
+        if not (gate.is_open or gate.flow_run):
+            await self._close(gate)
         gate.over = True
+
+    async def _close(self, gate: Gate) -> None:
+        """End the flow run in which a former process showed a question that was closed before it was shown here."""
+        try:
+            async with get_client() as client:
+                for flow_run in await self._unfinished(client):
+                    if (name := question_of(flow_run)) == gate.question.id:
+                        await client.set_flow_run_state(flow_run.id, closing(self._run.state, name), force=True)
+        except httpx.HTTPError as fault:
+            _log.warning("question %s is closed, but still open in Prefect: %s", gate.question.id, fault)
 
     async def _flow_run(self, client: PrefectClient, gate: Gate) -> FlowRun:
         """The one flow run of a question: the server finds it by its key, or makes it. One that crashed begins again."""
