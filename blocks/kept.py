@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any, ClassVar, TypeVar
 
+import httpx
 from prefect import get_client
 from prefect.blocks.core import Block
 from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import ObjectNotFound
 from pydantic import BeforeValidator, SecretStr, WithJsonSchema
 
-from aurea.domain.errors import UsageError
+from aurea.domain.errors import Permanent, UsageError
 
 DEFAULT = "default"
 
@@ -67,10 +68,15 @@ async def _read(client: PrefectClient, block: type[B], name: str | None) -> B | 
         if name is None:
             return None
         raise UsageError(
-            f"there is no block {full} on the Prefect server {client.api_url}",
+            f"there is no block {full} on the Prefect server {str(client.api_url).rstrip('/')}",
             remedy="save it there (`prefect block register --module blocks` makes its type known to the UI), "
             f"or name another in `blocks.{full.partition('/')[0].removeprefix('aurea-')}`",
         ) from None
+    except httpx.HTTPError as fault:
+        raise Permanent(
+            f"the Prefect server {client.api_url} does not tell of the block {full}: {fault}",
+            remedy="look at its address and key: PREFECT_API_URL, PREFECT_API_KEY",
+        ) from fault
     except RuntimeError as fault:  # as Prefect tells of values that its type does not allow
         raise _unusable(full, fault.__cause__ or fault) from None
 

@@ -26,6 +26,11 @@ def kept_on_server(
     Ledger and workspaces are not taken from blocks: every command has to find the same ones without asking a server.
     `UsageError` where a block that is named is not there, or one cannot be used.
     """
+    if names.ledger and settings.ledger_url is None:
+        raise UsageError(
+            f"blocks.ledger: {names.ledger}: only deployed runs take their ledger from a block",
+            remedy="set AUREA_LEDGER_URL, so that every command finds the run, or name the block in the deployment",
+        )
     asked_for = names != BlockNames()
     named = named_server(settings.caller, folder)
     if named is None and not asked_for and not Place(settings.home.resolve()).state.exists():
@@ -47,11 +52,6 @@ def kept_on_server(
 
 
 def _without_places(kept: Stored, settings: Settings, names: BlockNames, say: Callable[[str], None]) -> Stored:
-    if names.ledger and settings.ledger_url is None:
-        raise UsageError(
-            f"blocks.ledger: {names.ledger}: only deployed runs take their ledger from a block",
-            remedy="set AUREA_LEDGER_URL, so that every command finds the run, or name the block in the deployment",
-        )
     if names.workspace and "AUREA_WORKSPACES" in kept.variables.keys() - settings.caller.keys():
         say(
             f"aurea: the folder of the block aurea-workspace/{names.workspace} is for deployed runs; "
@@ -63,4 +63,7 @@ def _without_places(kept: Stored, settings: Settings, names: BlockNames, say: Ca
 def _any(api: str) -> bool:
     slugs = [f"aurea-{kind}" for kind in BlockNames.model_fields]
     wanted = {"block_types": {"slug": {"any_": slugs}}, "include_secrets": False, "limit": 1}
-    return bool(ask(api, "POST", "/block_documents/filter", wanted))
+    try:
+        return bool(ask(api, "POST", "/block_documents/filter", wanted))
+    except (OSError, ValueError):
+        return True  # Prefect has more patience, and the words for what is wrong

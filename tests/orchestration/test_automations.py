@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prefect import Flow, flow
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
@@ -46,6 +47,7 @@ async def run_of(client: PrefectClient, name: str, flow: Flow[..., Any] = delive
     return made
 
 
+@pytest.mark.timeout(300)
 async def test_a_failed_run_and_a_question_are_told(client: PrefectClient, heard: tuple[str, list[str]]) -> None:
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
 

@@ -68,6 +68,7 @@ async def create(client: PrefectClient, kind: str, name: str, data: dict[str, An
     assert (await client.request("POST", "/block_documents/", json=body)).status_code == 201
 
 
+@pytest.mark.timeout(300)
 async def test_a_run_works_with_blocks(
     registered: None,
     client: PrefectClient,

@@ -152,6 +152,8 @@ def test_stored_defaults_stand_behind_everything_else(repo: Path) -> None:
     assert (spec.concurrency, spec.max_attempts, spec.review_loops, spec.approvals) == (2, 3, 1, ("plan",))
     names = spec.blocks.model_dump(exclude_none=True)
     assert names == {"policy": "night", "ledger": "team", "workspace": "fast"}
+    given = go(repo, flags=Flags(overrides={"blocks.policy": "day", "blocks.provider": "x"})).spec.blocks
+    assert (given.policy, given.provider, given.ledger) == ("day", "x", "team")
 
 
 def test_faults_in_what_is_stored_name_the_block(repo: Path) -> None:
