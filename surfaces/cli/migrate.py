@@ -13,12 +13,5 @@ def migrate() -> int:
     """
     from aurea.adapters.sql.migrate import migrate as bring_up
 
-    done = bring_up(context.current().settings.database_url)
-    if done.before is None:
-        print(f"the ledger {done.ledger} was made, with schema {done.after}")
-    elif done.before == done.after:
-        print(f"the ledger {done.ledger} has schema {done.after}: there is nothing to do")
-    else:
-        kept = f"; as it was it is kept in {done.copy}" if done.copy else ""
-        print(f"the ledger {done.ledger} was migrated from schema {done.before} to {done.after}{kept}")
+    print(bring_up(context.current().settings.database_url))
     return 0

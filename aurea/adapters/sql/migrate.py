@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import sqlite3
@@ -20,8 +19,6 @@ from aurea.adapters.sql.faults import typed
 from aurea.adapters.sql.tables import HEAD, version
 from aurea.domain.errors import AureaError, Blocked
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Migration:
@@ -31,6 +28,14 @@ class Migration:
     before: str | None
     after: str
     copy: Path | None = None
+
+    def __str__(self) -> str:
+        if self.before is None:
+            return f"the ledger {self.ledger} was made, with schema {self.after}"
+        if self.before == self.after:
+            return f"the ledger {self.ledger} has schema {self.after}: there is nothing to do"
+        kept = f"; as it was it is kept in {self.copy}" if self.copy else ""
+        return f"the ledger {self.ledger} was migrated from schema {self.before} to {self.after}{kept}"
 
 
 def migrate(url: str) -> Migration:
@@ -69,11 +74,7 @@ def upgrade(engine: sa.Engine) -> Migration:
         config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    done = Migration(shown(engine.url), before, HEAD, kept)
-    _log.warning("the ledger %s was migrated from schema %s to %s", done.ledger, before, HEAD)
-    if kept is not None:
-        _log.warning("the ledger as it was is kept in %s", kept)
-    return done
+    return Migration(shown(engine.url), before, HEAD, kept)
 
 
 def _copy(connection: sa.Connection, before: str) -> Path:

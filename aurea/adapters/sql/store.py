@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
@@ -14,6 +15,7 @@ from aurea.adapters.sql.faults import typed
 from aurea.ports import Row
 
 _PAGE = 1000
+_log = logging.getLogger(__name__)
 
 _insert_event = sa.insert(tables.events)
 _insert_body = sa.insert(tables.bodies)
@@ -115,7 +117,9 @@ class SqlEventStore:
         elif found != tables.HEAD:
             from aurea.adapters.sql.migrate import upgrade
 
-            upgrade(self._engine)
+            done = upgrade(self._engine)
+            if done.before != done.after:  # else another process was faster
+                _log.warning("%s", done)
 
 
 class _Transaction:
