@@ -19,7 +19,6 @@ from surfaces.server.place import Place, api_url, ask
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 REPORT = ("submit_report", {"summary": "done", "approach": "simple"})
-IN_TIME_S = 8.0  # a machine that is not busy with other tests takes a second
 
 
 @dataclass
@@ -100,6 +99,15 @@ class Working:
         found: list[dict[str, Any]] = self.api("POST", "/flow_runs/filter", wanted)
         return found
 
+    def gates(self) -> dict[str, str]:
+        """The state of the question about each item, as Prefect shows it."""
+        return {found["name"].split(": ")[1]: found["state_type"] for found in self.flow_runs("human_gate")}
+
+    def task_runs(self) -> set[str]:
+        """The states of the run's task runs."""
+        wanted = {"flow_runs": {"tags": {"all_": [f"run:{self.name}"]}}}
+        return {found["state_type"] for found in self.api("POST", "/task_runs/filter", wanted)}
+
     def cancel_in_prefect(self) -> None:
         [flow_run] = self.flow_runs()
         self.api("POST", f"/flow_runs/{flow_run['id']}/set_state", {"state": {"type": "CANCELLING"}})
@@ -116,7 +124,7 @@ class Working:
         assert self.aurea("verify", self.name).returncode == 0
 
 
-def ended(process: subprocess.Popen[str], code: int, timeout: float = 40) -> dict[str, Any]:
+def ended(process: subprocess.Popen[str], code: int, timeout: float = 100) -> dict[str, Any]:
     """Wait until a command leaves with `code`; the document it printed."""
     printed, said = process.communicate(timeout=timeout)
     assert process.returncode == code, said + printed
@@ -125,7 +133,7 @@ def ended(process: subprocess.Popen[str], code: int, timeout: float = 40) -> dic
     return document
 
 
-def until(look: Callable[[], Any], seconds: float = 60) -> Any:
+def until(look: Callable[[], Any], seconds: float = 150) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, "waited in vain"
@@ -144,13 +152,9 @@ def working(aurea: Any, models: Any, repo: Path, tmp_path: Path) -> Iterator[Wor
             process.communicate()
 
 
-@pytest.mark.parametrize(
-    ("door", "during"),
-    [("command", "shell"), ("command", "model"), ("command", "gate"), ("prefect", "attempt")],
-)
-def test_a_run_at_work_is_cancelled(working: Working, door: str, during: str, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize(("door", "during"), [("command", "shell"), ("prefect", "gate")])
+def test_a_run_at_work_is_cancelled(working: Working, door: str, during: str):
     process = working.begin("x", "y", during=during)
-    began = time.monotonic()
     if door == "command":
         done = working.aurea("cancel", working.name, "--reason", "enough")
         assert done.returncode == 0, done.stderr
@@ -158,21 +162,28 @@ def test_a_run_at_work_is_cancelled(working: Working, door: str, during: str, ca
     else:
         working.cancel_in_prefect()
     document = ended(process, 4)
-    took = time.monotonic() - began
-    with capsys.disabled():
-        print(f"\ncancelled by {door} during {during}: {took:.1f} s", end="")
-    assert took < IN_TIME_S
     assert document["reason"] == "cancelled by a person" + (": enough" if door == "command" else "")
     working.is_cancelled(document)
 
 
 def test_a_waiting_run_is_cancelled(working: Working):
     checks = [{"name": "never", "run": ["false"]}]
-    ended(working.begin("x", checks=checks, max_attempts=1), 3)
-    assert [found["state_type"] for found in working.flow_runs("human_gate")] == ["PAUSED"]
-    assert working.aurea("cancel", working.name).returncode == 0
+    ended(working.begin("x", "y", checks=checks, max_attempts=1), 3)
+    assert working.gates() == {"x": "PAUSED", "y": "PAUSED"}
+    assert working.aurea("cancel", working.name, "--item", "x").returncode == 0
+    [left] = ended(working.start("resume", working.name), 3)["questions"]
+    assert (left["item"], working.gates()) == ("y", {"x": "CANCELLED", "y": "PAUSED"})
+    again = working.aurea("cancel", working.name, "--item", "x")
+    assert (again.returncode, "x is abandoned already" in again.stderr) == (2, True)
+
+    assert working.aurea("halt").returncode == 0  # forbids no end
+    try:
+        done = working.aurea("cancel", working.name)
+    finally:
+        working.aurea("unhalt")
+    assert done.returncode == 0, done.stderr
     working.is_cancelled()
-    assert [found["state_type"] for found in working.flow_runs("human_gate")] == ["CANCELLED"]
+    assert working.gates() == {"x": "CANCELLED", "y": "CANCELLED"}
     again = working.aurea("cancel", working.name)
     assert (again.returncode, "has ended already" in again.stderr) == (2, True)
     assert working.aurea("resume", working.name).returncode == 4
@@ -182,6 +193,9 @@ def test_a_killed_run_is_cancelled(working: Working):
     process = working.begin("x", during="shell")
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
+    assert "interrupted" in working.aurea("show", working.name).stdout
+    assert [found["state_type"] for found in working.flow_runs()] == ["CRASHED"]
+    assert "RUNNING" not in working.task_runs()
     assert working.aurea("cancel", working.name).returncode == 0
     working.is_cancelled()
 
@@ -196,43 +210,32 @@ def test_a_killed_run_that_was_cancelled_in_prefect_does_not_go_on(working: Work
 
 
 def test_one_item_is_cancelled(working: Working):
-    process = working.begin("x", "y", during="shell")
+    process = working.begin("x", "y", during="model")
     done = working.aurea("cancel", working.name, "--item", "x", "--reason", "too slow")
     assert done.returncode == 0, done.stderr
     document = ended(process, 0)
     assert {item["id"]: item["state"] for item in document["items"]} == {"x": "abandoned", "y": "complete"}
-    assert "too slow" in document["items"][0]["cause"]
-    assert not working.left()
+    assert document["items"][0]["cause"] == "cancelled by a person: too slow"
 
 
-def test_a_pause_lets_attempts_finish(working: Working):
+def test_a_pause_interrupts_or_lets_attempts_finish(working: Working):
     process = working.begin("x", "y", during="model", concurrency=1)
-    assert working.aurea("pause", working.name).returncode == 0
-    time.sleep(1)
-    assert process.poll() is None
-    working.go_on.set()
+    assert working.aurea("pause", working.name, "--interrupt", "--reason", "lunch").returncode == 0
     document = ended(process, 3)
-    assert document["state"] == "paused"
-    assert {item["id"]: item["state"] for item in document["items"]} == {"x": "complete", "y": "ready"}
+    assert (document["state"], document["reason"]) == ("paused", "lunch")
     assert [found["state_type"] for found in working.flow_runs()] == ["PAUSED"]
     refused = working.aurea("pause", working.name)
     assert (refused.returncode, "nothing to pause" in refused.stderr) == (2, True)
-    assert ended(working.start("resume", working.name), 0)["state"] == "succeeded"
 
-
-def test_a_pause_interrupts_and_the_same_attempt_goes_on(working: Working):
-    process = working.begin("x", during="shell")
-    began = time.monotonic()
-    assert working.aurea("pause", working.name, "--interrupt", "--reason", "lunch").returncode == 0
-    document = ended(process, 3)
-    assert time.monotonic() - began < IN_TIME_S
-    assert (document["state"], document["reason"]) == ("paused", "lunch")
-    assert not working.left()
     asked = len(working.models.asked)
-    working.released.touch()
+    process = working.start("resume", working.name)
+    assert working.asked()[asked:] == [("x", 1, "coder", 2)], "nothing that was answered is asked again"
+    assert working.aurea("pause", working.name).returncode == 0
+    working.go_on.set()
+    document = ended(process, 3)
+    assert {item["id"]: item["state"] for item in document["items"]} == {"x": "complete", "y": "ready"}
     document = ended(working.start("resume", working.name), 0)
-    assert [attempt["state"] for attempt in document["items"][0]["attempts"]] == ["landed"]
-    assert working.asked()[asked:] == [("x", 1, "coder", 3)], "nothing that was answered is asked again"
+    assert [len(item["attempts"]) for item in document["items"]] == [1, 1]
 
 
 def test_a_halt_freezes_everything(working: Working):
