@@ -77,6 +77,12 @@ class Deployed:
         until(is_there)
         return found
 
+    def planned(self, deployment: str) -> int:
+        """How many runs of a deployment are scheduled."""
+        found = ask(self.api, "GET", f"/deployments/name/{deployment}")["id"]
+        wanted = {"deployment_id": {"any_": [found]}, "state": {"type": {"any_": ["SCHEDULED"]}}}
+        return int(ask(self.api, "POST", "/flow_runs/count", {"flow_runs": wanted}))
+
     def flow_runs(self, flow: str) -> list[tuple[str, str]]:
         """State and message of all that there are of a flow."""
         found = ask(self.api, "POST", "/flow_runs/filter", {"flows": {"name": {"any_": [flow]}}})
@@ -154,6 +160,10 @@ def test_a_worker_carries_runs_out(deployed: Deployed, command: Any, models: Any
     assert "sound; removed 1 workspace" in kept["state"]["message"]
     pages = ask(deployed.api, "POST", "/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [kept["id"]]}}})
     assert any("| deployed | asks | green | there passed |" in str(page["data"]) for page in pages)
+
+    # Schedules: only those that are active have the server plan runs.
+    until(lambda: deployed.planned("upkeep/upkeep"))
+    assert deployed.planned("deliver/deliver-nightly") == 0
 
     # A cancel in the UI, in the middle of a model call.
     models.delay = 120.0
