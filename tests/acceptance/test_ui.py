@@ -24,9 +24,10 @@ from surfaces.server.place import Place, api_url, ask
 
 SPEC = Path(__file__).parents[2] / "examples" / "with_approval" / "spec.yaml"
 BROWSER, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
+# Without 3D: drawn in software, the timeline of a flow run takes both cores.
 QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--window-size=1300,1400",
+    "--disable-background-networking", "--disable-component-update", "--disable-3d-apis", "--window-size=1300,1400",
 )  # fmt: skip
 
 pytestmark = [
