@@ -1,4 +1,4 @@
-"""Runs with their ledger on each database: the same events, several at once, a server that restarts, an edited row."""
+"""Runs with their ledger on each database: the same events, several at once, rows that were edited or deleted."""
 
 from __future__ import annotations
 
