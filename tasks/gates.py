@@ -24,8 +24,9 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.exceptions import ObjectNotFound
 from prefect.flow_engine import run_flow_async
-from prefect.states import Pending, Scheduled
+from prefect.states import Pending
 
 from aurea.delivery.answers import pending
 from aurea.delivery.context import Run
@@ -114,8 +115,7 @@ class Gates:
     async def leave(self, state: State[Any]) -> State[Any]:
         """Leave a deployed run's questions to whoever answers them: from here on an answer starts the flow run again.
 
-        Returns the state in which the flow run ends: `state`, or that it starts again where an answer came too late for
-        this process and too early for that.
+        An answer that came too late for this process and too early for that is picked up at once. Returns `state`.
         """
         ended = self._run.state.ended
         suspended = state.state_details.pause_reschedule and ended is not None and ended.state == "waiting"
@@ -123,12 +123,12 @@ class Gates:
             return state
         try:
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._mark_left(), self._loop))
-        except httpx.HTTPError as fault:
+            await self.shown()
+            await asyncio.to_thread(self._run.ledger.refresh, self._run.id)
+            if pending(self._run):
+                await self._pick_up()
+        except (httpx.HTTPError, ObjectNotFound) as fault:
             _log.warning("an answer will not start the run again, but `aurea resume` does: %s", fault)
-        await self.shown()
-        await asyncio.to_thread(self._run.ledger.refresh, self._run.id)
-        if pending(self._run):
-            return Scheduled(name="Resuming", message="answered while the run was being suspended")
         return state
 
     async def _mark_left(self) -> None:
@@ -137,6 +137,14 @@ class Gates:
                 if gate.is_open and gate.flow_run:
                     await client.update_flow_run(UUID(gate.flow_run), name=gate_name(gate.question) + LEFT)
             await self._wake_resumed(client)
+
+    async def _pick_up(self) -> None:
+        async with get_client() as client:
+            for gate in self._gates.values():
+                if gate.flow_run:
+                    await client.update_flow_run(UUID(gate.flow_run), name=gate_name(gate.question) + LEFT)
+            deployment = await client.read_deployment_by_name("pick_up/pick_up")
+            await client.create_flow_run_from_deployment(deployment.id)
 
     async def _look(self) -> None:
         """Once a second, with one small request for all gates, wake those that are not what they were."""
