@@ -1,15 +1,20 @@
-"""What tests of every kind share: databases of their own on the servers that are there, and a door that can be shut."""
+"""What tests share: databases of their own on the servers that are there, a door that can be shut, Prefect's database."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import secrets
 import socket
+import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -156,3 +161,43 @@ def new_door() -> Iterator[Callable[[str], Door]]:
     yield make
     for door in made:
         door.close()
+
+
+@pytest.fixture(scope="session")
+def prepare_server(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Gives a new home a database that Prefect's server has made before: the making takes it ten seconds, once is enough."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent  # shared by all processes of these tests
+    made = place / "prefect.db"
+
+    def prepare(home: Path) -> Path:
+        with (place / "prefect.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                _make_server_database(made)
+        _copy(made, home / "prefect" / "prefect.db")
+        return home
+
+    return prepare
+
+
+def _make_server_database(database: Path) -> None:
+    from surfaces.server.start import ensure_server, stop_server
+
+    with tempfile.TemporaryDirectory(prefix="aurea-server-") as folder:
+        home = Path(folder).resolve()
+        try:
+            ensure_server(home, idle_s=60, environ={"HOME": folder}, folder=home)
+        finally:
+            stop_server(home, force=True)
+        _copy(home / "prefect" / "prefect.db", database)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """With what still stands in its log; `target` is there only when it is whole."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(".part")
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(part)) as new:
+        old.backup(new)
+    part.replace(target)

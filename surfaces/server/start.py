@@ -65,7 +65,11 @@ def ensure_server(
         raise UsageError(
             f"the local server of this home listens on port {found} already", remedy="`aurea down` stops it first"
         )
-    local = {"PREFECT_API_URL": api_url(found), "PREFECT_HOME": str(place.prefect_home)}
+    local = {
+        "PREFECT_API_URL": api_url(found),
+        "PREFECT_HOME": str(place.prefect_home),
+        "PREFECT_API_TLS_INSECURE_SKIP_VERIFY": "true",  # there is no TLS on loopback; each client would load all roots
+    }
     return ServerInfo(
         api_url(found), _ui_url(api_url(found)), local=True, env=local | _quiet(environ) | _past_proxies(environ)
     )

@@ -164,11 +164,11 @@ class Command:
 
 
 @pytest.fixture(scope="session")
-def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def shared_home(tmp_path_factory: pytest.TempPathFactory, prepare_server: Callable[[Path], Path]) -> Iterator[Path]:
     """One AUREA_HOME with one local Prefect server for the session, stopped at its end."""
     from surfaces.server.start import stop_server
 
-    home = tmp_path_factory.mktemp("home")
+    home = prepare_server(tmp_path_factory.mktemp("home"))
     yield home
     stop_server(home, force=True)
 

@@ -55,7 +55,7 @@ def test_notes_api_lands_whole_and_its_application_answers(
     assert aurea("verify", delivered["run"]).returncode == 0
 
     port = json.loads((shared_home / "server.json").read_text())["port"]
-    _, artifacts = call(f"http://127.0.0.1:{port}/api/artifacts/filter", {"limit": 200})
+    _, artifacts = call(f"http://127.0.0.1:{port}/api/artifacts/filter", {"sort": "CREATED_DESC", "limit": 200})
     keys = {artifact["key"] for artifact in artifacts}
     wanted = {f"{page}-{delivered['run']}" for page in ("report", "items", "checks", "files", "costs", "topology")}
     assert wanted | {"latest-notes-api"} <= keys

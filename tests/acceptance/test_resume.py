@@ -235,7 +235,7 @@ def test_stopped_by_signals(run: Run, git: Git):
     time.sleep(0.8)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=1)
+    _, said = process.communicate(timeout=10)
     assert (process.returncode, "left at once" in said) == (5, True), said
     assert run.show() == "interrupted"
     run.kill_left()

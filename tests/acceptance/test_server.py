@@ -22,7 +22,10 @@ from surfaces.server.locate import named_server
 from surfaces.server.place import HOST, Place, ask, choose_port
 from surfaces.server.start import ServerInfo, ensure_server, running_server, stop_server
 
-pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc"),
+    pytest.mark.xdist_group("server"),  # they share a home
+]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -32,11 +32,18 @@ os.environ |= {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests here in one process, since each process would start a server of its own."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.xdist_group("orchestration"))
+
+
 @pytest.fixture(scope="session")
-def prefect_home() -> Iterator[Path]:
+def prefect_home(prepare_server: Callable[[Path], Path]) -> Iterator[Path]:
     """The home whose server is running; its keeper stops it a minute after tests that could not clean up."""
     try:
-        server = ensure_server(HOME, idle_s=60, environ={"HOME": str(HOME)}, folder=HOME)
+        server = ensure_server(prepare_server(HOME), idle_s=60, environ={"HOME": str(HOME)}, folder=HOME)
         assert server.api_url == os.environ["PREFECT_API_URL"]
         yield HOME
     finally:
