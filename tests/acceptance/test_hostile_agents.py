@@ -327,11 +327,11 @@ def test_an_attempt_that_never_ends_has_ended(deliver, models, marker: str):
             "invalid": lambda asked: [("submit_report", {"summary": ""})],
             "nonsense": nonsense,
         },
-        timeout_s=8,
+        timeout_s=20,
         max_attempts=1,
         concurrency=7,
     )  # fmt: skip
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 90
     assert run.code == 3
     assert run.document["state"] == "waiting"
     ends = {name: run.ended(name)[0] for name in ("forever", "again", "many", "text", "slow", "invalid", "nonsense")}

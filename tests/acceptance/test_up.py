@@ -9,12 +9,14 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from surfaces.server.place import ask
+from surfaces.server.start import stop_server
 
 pytestmark = [pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc"), pytest.mark.timeout(300)]
 
@@ -78,6 +80,14 @@ def wait_for(true: Callable[[], object], seconds: float = 100) -> None:
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.1)
+
+
+@pytest.fixture
+def aurea(aurea: Any, prepare_server: Callable[[Path], Path], tmp_path: Path) -> Iterator[Any]:
+    """The command on a home of its own, since upkeep looks at all of it."""
+    home = prepare_server(tmp_path / "home")
+    yield replace(aurea, env={**aurea.env, "AUREA_HOME": str(home)})
+    stop_server(home, force=True)
 
 
 @pytest.fixture

@@ -176,7 +176,8 @@ def test_a_command_reads_them_too(registered: None, tmp_path: Path) -> None:
     AureaPolicy(max_attempts=2).save(name)
     AureaWorkspace(folder="/fast", network="open").save(name)
     AureaLedger(url=SecretStr("sqlite://")).save(name)
-    here = Settings.read({**os.environ, "AUREA_HOME": str(tmp_path / "home")})
+    callers = {name: value for name, value in os.environ.items() if not name.startswith("AUREA_")}
+    here = Settings.read({**callers, "AUREA_HOME": str(tmp_path / "home")})
     kept = kept_on_server(here, tmp_path, BlockNames(policy=name, workspace=name), said.append)
     assert kept.defaults == {
         f"aurea-policy/{name}": {"max_attempts": 2},
