@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from surfaces.server.place import Place, api_url, ask
+from waiting import until
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 REPORT = ("submit_report", {"summary": "done", "approach": "simple"})
@@ -131,14 +132,6 @@ def ended(process: subprocess.Popen[str], code: int, timeout: float = 100) -> di
     assert "Traceback" not in said, said
     document: dict[str, Any] = json.loads(printed)
     return document
-
-
-def until(look: Callable[[], Any], seconds: float = 150) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-    return found
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 from surfaces.server.place import ask
 from surfaces.server.start import ensure_server
+from waiting import until
 
 pytestmark = [pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc"), pytest.mark.timeout(400)]
 
@@ -87,14 +87,6 @@ class Deployed:
         """State and message of all that there are of a flow."""
         found = ask(self.api, "POST", "/flow_runs/filter", {"flows": {"name": {"any_": [flow]}}})
         return [(each["state"]["type"], each["state"]["message"]) for each in found]
-
-
-def until(look: Callable[[], Any], seconds: float = 100) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
-    return found
 
 
 @pytest.fixture

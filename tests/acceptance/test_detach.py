@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from waiting import until
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 
@@ -62,7 +62,7 @@ def test_resume_goes_on_detached_with_what_is_changed(aurea: Any, models: Any, w
     key = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": models.url}
     begun = aurea.start(*words, "--run-id", "left-two", **key)
     models.delay = 3.0
-    wait_for(lambda: models.asked)
+    until(lambda: models.asked)
     begun.terminate()
     begun.communicate()
     models.delay = 0.0
@@ -79,10 +79,3 @@ def test_a_process_that_cannot_begin_is_told_of(aurea: Any, models: Any, words: 
     left = aurea(*words, "--detach", "--run-id", "left-three", **wrong)
     assert (left.returncode, left.stdout) == (1, "")
     assert "127.0.0.1:9" in left.stderr
-
-
-def wait_for(true: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)

@@ -16,6 +16,7 @@ from urllib.error import HTTPError
 import pytest
 
 from surfaces.server.place import Place, api_url, ask
+from waiting import until
 
 CHECK = 'for file in *.txt; do test ! -e "$file" || grep -q good "$file" || exit 1; done\n'
 
@@ -128,14 +129,6 @@ class Asking:
     def is_whole(self) -> None:
         done = self.aurea("verify", self.name)
         assert done.returncode == 0, done.stdout
-
-
-def until(look: Callable[[], Any], seconds: float = 40) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
-    return found
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The quality gate through the real command: a fix with suites of its own, what fails a run, and a gate that hangs."""
+"""The quality gate through the real command: a fix with suites of its own, what fails a run, a library that is broken."""
 
 from __future__ import annotations
 
@@ -54,7 +54,12 @@ def test_a_bug_is_fixed_and_the_run_judged_by_great_expectations(aurea: Any, dur
     assert aurea("verify", document["run"]).returncode == 0
 
 
-def test_what_the_project_expects_fails_the_run_and_names_the_row(aurea: Any, durations: Path, git: Any) -> None:
+def test_what_the_project_expects_fails_the_run_and_names_the_row_also_without_the_library(
+    aurea: Any, durations: Path, git: Any, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken" / "great_expectations"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise RuntimeError('damaged')\n")
     expect(
         durations,
         git,
@@ -67,13 +72,16 @@ def test_what_the_project_expects_fails_the_run_and_names_the_row(aurea: Any, du
     words = ("run", str(EXAMPLE / "spec.yaml"), "--repo", str(durations), "--land", "target")
     git(durations, "checkout", "-q", "--detach")
     before = git(durations, "rev-parse", "main")
-    done = aurea(*words, "--base", "main", "--json", AUREA_QUALITY_WAIT_S="60")
+    env = {"PYTHONPATH": str(broken.parent), "AUREA_QUALITY_WAIT_S": "60"}
+    done = aurea(*words, "--base", "main", "--json", **env)
     document = json.loads(done.stdout)
     assert (done.returncode, document["state"], document["reason_code"]) == (1, "failed", "quality")
     assert "no fix changes a test" in document["reason"] and "tests/test_durations.py" in document["reason"]
     assert document["items"][0]["state"] == "complete", "what has landed stays"
     assert git(durations, "rev-parse", "main") == before, "the base does not move past a failed gate"
-    assert len(judged(document)["warnings"]) == 1
+    quality = judged(document)
+    assert len(quality["warnings"]) == 1
+    assert quality["judged_by"] == "aurea" and "damaged" in quality["note"]
 
 
 def test_a_faulty_suite_is_refused_before_anything_is_written(aurea: Any, durations: Path, git: Any) -> None:
@@ -81,14 +89,3 @@ def test_a_faulty_suite_is_refused_before_anything_is_written(aurea: Any, durati
     done = aurea("run", str(EXAMPLE / "spec.yaml"), "--repo", str(durations), "--run-id", "faulty-suite")
     assert done.returncode == 2 and "own.yaml" in done.stderr and "did you mean 'items'" in done.stderr
     assert aurea("show", "faulty-suite").returncode == 2
-
-
-def test_a_gate_whose_process_cannot_be_had_is_judged_without_it(aurea: Any, durations: Path, tmp_path: Path) -> None:
-    broken = tmp_path / "broken" / "great_expectations"
-    broken.mkdir(parents=True)
-    (broken / "__init__.py").write_text("raise RuntimeError('damaged')\n")
-    words = ("run", str(EXAMPLE / "spec.yaml"), "--repo", str(durations))
-    document = aurea.run_document(*words, PYTHONPATH=str(broken.parent), AUREA_QUALITY_WAIT_S="60")
-    quality = judged(document)
-    assert document["state"] == "succeeded" and quality["passed"]
-    assert quality["judged_by"] == "aurea" and "damaged" in quality["note"]

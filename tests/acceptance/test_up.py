@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +16,7 @@ import pytest
 
 from surfaces.server.place import ask
 from surfaces.server.start import stop_server
+from waiting import until
 
 pytestmark = [pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc"), pytest.mark.timeout(300)]
 
@@ -51,7 +51,7 @@ def comes_to(api: str, flow_run: str, name: str) -> None:
         assert state["name"] == name or state["type"] not in FINAL, f"{state['name']}: {state['message']}"
         return bool(state["name"] == name)
 
-    wait_for(has_come)
+    until(has_come)
 
 
 def processes(marker: str) -> list[str]:
@@ -73,13 +73,6 @@ def lives(process: int) -> bool:
         return (Path("/proc") / str(process) / "cmdline").read_bytes() != b""
     except OSError:
         return False
-
-
-def wait_for(true: Callable[[], object], seconds: float = 100) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -117,7 +110,6 @@ def test_served_deployments_run_and_nothing_is_left(
         answer = {"run_input": {"choice": "approve"}}
         assert ask(api, "POST", f"/flow_runs/{question['flow_run']}/resume", answer)["status"] == "ACCEPT"
         comes_to(api, asking, "Completed")
-        comes_to(api, begin(api, "upkeep/upkeep"), "Completed")
         upkeep = ask(api, "GET", "/deployments/name/upkeep/upkeep")
         assert (upkeep["paused"], [schedule["active"] for schedule in upkeep["schedules"]]) == (False, [True])
 
@@ -125,14 +117,14 @@ def test_served_deployments_run_and_nothing_is_left(
         asked = len(models.asked)
         spec.write_text(spec.read_text().replace("a file", "another file"))
         begin(api, "deliver/deliver", spec=str(spec), run_id="served-two")
-        wait_for(lambda: len(models.asked) > asked)
+        until(lambda: len(models.asked) > asked)
         refused = aurea("down")
         assert (refused.returncode, refused.stdout) == (2, "")
         assert "run served-two is at work" in refused.stderr
         started = offspring(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
-    wait_for(lambda: not any(map(lives, started)))
+    until(lambda: not any(map(lives, started)))
     assert processes(home) == []
     assert aurea("down").stdout == "no local server of this home is running\n"
     shown = json.loads(aurea("show", "served-two", "--json").stdout)
