@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
 
-from aurea.domain.errors import NotAvailableYet, UsageError
+from aurea.domain.errors import UsageError
 from aurea.domain.messages import ModelReply, ModelRequest
 from aurea.domain.spec import Spec
 from aurea.models.budget import BudgetClient
@@ -20,19 +19,8 @@ from aurea.models.record import RecordingClient
 from aurea.models.replay import ReplayClient
 from aurea.models.retry import RetryClient
 from aurea.models.waiting import Waiting
+from aurea.models.wires import Wire, open_wire
 from aurea.ports import Clock, Ledger, ModelClient
-
-
-class Wire(Protocol):
-    """A client of one provider, which holds connections."""
-
-    async def complete(self, request: ModelRequest) -> ModelReply:
-        """One answer."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        ...
 
 
 class ProviderSwitch:
@@ -127,10 +115,6 @@ def wires(spec: Spec, environ: Mapping[str, str], clock: Clock) -> Callable[[str
             if cassette is None:
                 raise UsageError("provider 'replay' needs a cassette", remedy="name one: `cassette: FILE`")
             return ReplayClient(cassette, clock)
-        if provider == "openai":
-            from aurea.models.openai import OpenAIClient
-
-            return OpenAIClient(endpoint(provider, environ), headers=spec.model_headers)
-        raise NotAvailableYet(f"provider {provider!r}")
+        return open_wire(provider, environ, headers=spec.model_headers)
 
     return make

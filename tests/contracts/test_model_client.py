@@ -25,11 +25,11 @@ from aurea.domain.messages import AssistantMessage, ModelReply, ToolCall, ToolMe
 from aurea.ledger.book import Book
 from aurea.models.cassette import Answer, RecordedCall, read_cassette, write_answer, write_header
 from aurea.models.faults import ModelFault
-from aurea.models.openai import OpenAIClient
 from aurea.models.providers import endpoint
 from aurea.models.replay import ReplayClient
 from aurea.models.retry import RetryClient
 from aurea.models.waiting import Waiting
+from aurea.models.wires.openai import OpenAIWire
 from aurea.testing.clock import SimulatedClock
 from aurea.testing.drafts import created
 from aurea.testing.models import ScriptedModel, asking
@@ -103,8 +103,8 @@ def _until_it_listens(server: subprocess.Popen[bytes], port: int) -> None:
     raise RuntimeError("aimock does not listen")
 
 
-def wire(address: str) -> OpenAIClient:
-    return OpenAIClient(endpoint("openai", {"OPENAI_BASE_URL": f"{address}/v1", "OPENAI_API_KEY": "sk-test"}))
+def wire(address: str) -> OpenAIWire:
+    return OpenAIWire(endpoint("openai", {"OPENAI_BASE_URL": f"{address}/v1", "OPENAI_API_KEY": "sk-test"}))
 
 
 @pytest.fixture(params=["replay", "scripted", "openai"])

@@ -12,8 +12,8 @@ import pytest
 from aurea.domain.errors import UsageError
 from aurea.domain.messages import AssistantMessage, SystemMessage, ToolCall, ToolMessage, ToolSpec, UserMessage
 from aurea.models.faults import ModelFault
-from aurea.models.openai import OpenAIClient
 from aurea.models.providers import PROVIDERS, Endpoint, endpoint
+from aurea.models.wires.openai import OpenAIWire
 from aurea.testing.models import asking
 
 KEY = "sk-proj-very-secret-0123456789"
@@ -57,8 +57,8 @@ async def server() -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-async def client(server: Server) -> AsyncIterator[OpenAIClient]:
-    client = OpenAIClient(endpoint("openai", {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": KEY}))
+async def client(server: Server) -> AsyncIterator[OpenAIWire]:
+    client = OpenAIWire(endpoint("openai", {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": KEY}))
     yield client
     await client.close()
 
@@ -82,7 +82,7 @@ TALK = (
 )
 
 
-async def test_the_request_body_is_what_was_meant_and_nothing_else(server: Server, client: OpenAIClient) -> None:
+async def test_the_request_body_is_what_was_meant_and_nothing_else(server: Server, client: OpenAIWire) -> None:
     server.says({"content": "ok"})
     await client.complete(
         asking(
@@ -119,7 +119,7 @@ async def test_the_request_body_is_what_was_meant_and_nothing_else(server: Serve
     }
 
 
-async def test_an_older_server_is_told_its_limit_by_the_name_it_knows(server: Server, client: OpenAIClient) -> None:
+async def test_an_older_server_is_told_its_limit_by_the_name_it_knows(server: Server, client: OpenAIWire) -> None:
     server.says({"content": "ok"})
     await client.complete(asking(options={"max_tokens": 99}))
 
@@ -127,12 +127,12 @@ async def test_an_older_server_is_told_its_limit_by_the_name_it_knows(server: Se
     assert "max_completion_tokens" not in server.body
 
 
-async def test_options_may_not_replace_what_is_asked(server: Server, client: OpenAIClient) -> None:
+async def test_options_may_not_replace_what_is_asked(server: Server, client: OpenAIWire) -> None:
     with pytest.raises(UsageError, match="may not set messages"):
         await client.complete(asking(options={"messages": []}))
 
 
-async def test_the_place_of_a_call_is_in_its_headers(server: Server, client: OpenAIClient) -> None:
+async def test_the_place_of_a_call_is_in_its_headers(server: Server, client: OpenAIWire) -> None:
     server.says({"content": "ok"})
     await client.complete(asking(item="storage", attempt=2, step=7, try_number=3))
 
@@ -165,21 +165,21 @@ async def test_the_place_of_a_call_is_in_its_headers(server: Server, client: Ope
 async def test_the_vendor_learns_of_the_place_only_where_that_is_wanted(
     url: str, wanted: bool | str, sent: bool
 ) -> None:
-    client = OpenAIClient(Endpoint(PROVIDERS["openai"], url, KEY), headers=wanted)
+    client = OpenAIWire(Endpoint(PROVIDERS["openai"], url, KEY), headers=wanted)
 
-    assert ("X-Aurea-Run" in client._extra_headers(asking())) == sent
+    assert ("X-Aurea-Run" in client.extra_headers(asking())) == sent
     await client.close()
 
 
 async def test_a_local_server_needs_no_key(server: Server) -> None:
     server.says({"content": "ok"})
-    client = OpenAIClient(endpoint("openai", {"OPENAI_BASE_URL": server.url}))
+    client = OpenAIWire(endpoint("openai", {"OPENAI_BASE_URL": server.url}))
 
     assert (await client.complete(asking())).text == "ok"
     await client.close()
 
 
-async def test_text_usage_and_model(server: Server, client: OpenAIClient) -> None:
+async def test_text_usage_and_model(server: Server, client: OpenAIWire) -> None:
     usage = {"prompt_tokens": 100, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 60}}
     server.says({"role": "assistant", "content": "hello"}, usage=usage, model="gpt-5-mini-2025")
 
@@ -189,7 +189,7 @@ async def test_text_usage_and_model(server: Server, client: OpenAIClient) -> Non
     assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cached_tokens) == (100, 7, 60)
 
 
-async def test_a_server_that_counts_nothing_is_counted_for(server: Server, client: OpenAIClient) -> None:
+async def test_a_server_that_counts_nothing_is_counted_for(server: Server, client: OpenAIWire) -> None:
     server.says({"content": "hello " * 100})
 
     usage = (await client.complete(asking("why? " * 700))).usage
@@ -207,7 +207,7 @@ def calls(*wanted: tuple[str | None, Any]) -> dict[str, Any]:
     }
 
 
-async def test_parallel_calls_with_bad_arguments_and_without_ids(server: Server, client: OpenAIClient) -> None:
+async def test_parallel_calls_with_bad_arguments_and_without_ids(server: Server, client: OpenAIWire) -> None:
     server.says(calls(("x", '{"n": 1}'), (None, '{"n": tru'), ("x", ""), ("", {"n": 2}), ("y", "[1]")), "stop")
 
     reply = await client.complete(asking(step=4))
@@ -222,7 +222,7 @@ async def test_parallel_calls_with_bad_arguments_and_without_ids(server: Server,
     ]
 
 
-async def test_an_id_that_the_conversation_has_used_is_not_used_again(server: Server, client: OpenAIClient) -> None:
+async def test_an_id_that_the_conversation_has_used_is_not_used_again(server: Server, client: OpenAIWire) -> None:
     server.says(calls(("a", "{}")), "tool_calls")
 
     assert [call.id for call in (await client.complete(asking(messages=TALK))).calls] == ["a-2"]
@@ -242,7 +242,7 @@ async def test_an_id_that_the_conversation_has_used_is_not_used_again(server: Se
     ],
 )
 async def test_answers_of_plain_servers(
-    server: Server, client: OpenAIClient, message: dict[str, Any], finish: str | None, text: str, ends: str
+    server: Server, client: OpenAIWire, message: dict[str, Any], finish: str | None, text: str, ends: str
 ) -> None:
     server.says(message, finish)
 
@@ -251,7 +251,7 @@ async def test_answers_of_plain_servers(
     assert (reply.text, reply.finish) == (text, ends)
 
 
-async def test_calls_that_were_cut_off_are_told_as_such(server: Server, client: OpenAIClient) -> None:
+async def test_calls_that_were_cut_off_are_told_as_such(server: Server, client: OpenAIWire) -> None:
     server.says(calls(("a", '{"n"')), "length")
 
     reply = await client.complete(asking())
@@ -290,7 +290,7 @@ LONG = {"error": {"message": "too long", "type": "invalid_request_error", "code"
     ],
 )
 async def test_failures_have_a_kind_and_name_the_server_but_never_a_key(
-    server: Server, client: OpenAIClient, status: str, answer: Any, kind: str
+    server: Server, client: OpenAIWire, status: str, answer: Any, kind: str
 ) -> None:
     server.status, server.answer = status, answer
 
@@ -304,7 +304,7 @@ async def test_failures_have_a_kind_and_name_the_server_but_never_a_key(
 
 
 async def test_a_server_that_is_not_there(server: Server) -> None:
-    client = OpenAIClient(endpoint("openai", {"OPENAI_BASE_URL": "http://user:pass@127.0.0.1:9/v1"}))
+    client = OpenAIWire(endpoint("openai", {"OPENAI_BASE_URL": "http://user:pass@127.0.0.1:9/v1"}))
     with pytest.raises(ModelFault) as caught:
         await client.complete(asking())
 

@@ -13,29 +13,24 @@ from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.usage import RequestUsage
 
-from aurea import __version__
 from aurea.domain.errors import UsageError
-from aurea.domain.messages import ModelReply, ModelRequest
-from aurea.models.errors import classify
-from aurea.models.faults import Server, fault
+from aurea.domain.messages import ModelRequest
 from aurea.models.prices import output_limit
 from aurea.models.providers import Endpoint
-from aurea.models.translate import NO_CALL_ID, to_messages, to_parameters, to_reply
+from aurea.models.wires.base import CONNECT_S, VendorWire
+from aurea.models.wires.translate import NO_CALL_ID
 
-CONNECT_S = 10.0
 OWNED = frozenset({"model", "messages", "tools", "tool_choice", "stream", "stream_options", "n"})
 LIMITS = frozenset({"max_output_tokens", "max_completion_tokens", "max_tokens"})
 # Schemas go out as they are, and what the user sets is sent: the server judges it, not a table of model names.
 PROFILE = OpenAIModelProfile(json_schema_transformer=None, openai_supports_reasoning=False)
 
 
-class OpenAIClient:
-    """One server that speaks chat completions. `headers`: send our own headers (`always`: to the vendor as well)."""
+class OpenAIWire(VendorWire):
+    """One server that speaks chat completions."""
 
     def __init__(self, endpoint: Endpoint, *, headers: bool | str = True) -> None:
-        self._endpoint = endpoint
-        self._headers = headers == "always" or (headers is True and not endpoint.vendor)
-        # The SDK would try again by itself and unseen; tries are counted and paid for in the layers above.
+        super().__init__(endpoint, headers=headers)
         self._client = openai.AsyncOpenAI(
             api_key=endpoint.key or "none",
             base_url=endpoint.url,
@@ -43,36 +38,16 @@ class OpenAIClient:
             timeout=openai.Timeout(120.0, connect=CONNECT_S),
         )
         self._provider = OpenAIProvider(openai_client=self._client)
-        self._models: dict[str, TolerantChatModel] = {}
 
-    async def complete(self, request: ModelRequest) -> ModelReply:
-        """One answer of the server; a `ModelFault` where there is none."""
-        model = self._models.get(request.model.name)
-        if model is None:
-            model = TolerantChatModel(request.model.name, provider=self._provider, profile=PROFILE)
-            self._models[request.model.name] = model
-        settings = self._settings(request)
-        try:
-            response = await model.request(to_messages(request.messages), settings, to_parameters(request.tools))
-        except Exception as error:
-            known = classify(error, self._server(request), self._endpoint.key)
-            if known is None:
-                raise
-            raise known from error
-        reply = to_reply(request, response)
-        if not reply.text and not reply.calls and reply.finish == "refused":
-            raise fault("refused", self._server(request), "an empty answer, filtered")
-        return reply
+    def make_model(self, name: str) -> TolerantChatModel:
+        """Chat completions, read with tolerance."""
+        return TolerantChatModel(name, provider=self._provider, profile=PROFILE)
 
     async def close(self) -> None:
         """Let go of the connections."""
         await self._client.close()
 
-    def _server(self, request: ModelRequest) -> Server:
-        provider = self._endpoint.provider
-        return Server(provider.name, request.model.name, self._endpoint.shown, provider.key_variable or "")
-
-    def _settings(self, request: ModelRequest) -> OpenAIChatModelSettings:
+    def settings(self, request: ModelRequest) -> OpenAIChatModelSettings:
         """Limits, headers, and the role's options as fields of the request body, under the server's own names."""
         options = request.model.options
         taken = sorted(OWNED & set(options))
@@ -83,7 +58,7 @@ class OpenAIClient:
         body = {name: value for name, value in options.items() if name not in LIMITS}
         settings = OpenAIChatModelSettings(
             timeout=cast(Any, openai.Timeout(request.timeout_s, connect=min(CONNECT_S, request.timeout_s))),
-            extra_headers=self._extra_headers(request),
+            extra_headers=self.extra_headers(request),
         )
         if "max_tokens" in options:  # a server that does not know the newer name
             body["max_tokens"] = output_limit(request)
@@ -92,21 +67,6 @@ class OpenAIClient:
         if body:
             settings["extra_body"] = body
         return settings
-
-    def _extra_headers(self, request: ModelRequest) -> dict[str, str]:
-        headers = {"User-Agent": f"aurea/{__version__}"}
-        if self._headers:
-            at = request.address
-            headers |= {
-                "X-Aurea-Run": at.run,
-                "X-Aurea-Item": at.item or "-",
-                "X-Aurea-Attempt": str(at.attempt),
-                "X-Aurea-Role": at.role,
-                "X-Aurea-Conversation": at.conversation,
-                "X-Aurea-Step": str(at.step),
-                "X-Aurea-Try": str(request.try_number),
-            }
-        return headers
 
 
 class TolerantChatModel(OpenAIChatModel):
