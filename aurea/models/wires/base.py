@@ -7,11 +7,11 @@ from abc import ABC, abstractmethod
 from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 
-from aurea import __version__
 from aurea.domain.messages import ModelReply, ModelRequest
 from aurea.models.faults import Server, fault
 from aurea.models.providers import Endpoint
 from aurea.models.wires.errors import classify
+from aurea.models.wires.plain import own_headers
 from aurea.models.wires.translate import to_messages, to_parameters, to_reply
 
 CONNECT_S = 10.0
@@ -66,16 +66,4 @@ class VendorWire(ABC):
 
     def extra_headers(self, request: ModelRequest) -> dict[str, str]:
         """Who asks, and where in the run."""
-        headers = {"User-Agent": f"aurea/{__version__}"}
-        if self._headers:
-            at = request.address
-            headers |= {
-                "X-Aurea-Run": at.run,
-                "X-Aurea-Item": at.item or "-",
-                "X-Aurea-Attempt": str(at.attempt),
-                "X-Aurea-Role": at.role,
-                "X-Aurea-Conversation": at.conversation,
-                "X-Aurea-Step": str(at.step),
-                "X-Aurea-Try": str(request.try_number),
-            }
-        return headers
+        return own_headers(request, place=self._headers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 
 import httpx2
@@ -11,6 +10,7 @@ import openai
 from pydantic_ai import exceptions as pai
 
 from aurea.models.faults import BlockedFault, Kind, PermanentFault, Server, TransientFault, fault
+from aurea.models.wires.plain import redact
 
 # From the most to the least particular: the first that fits is the kind.
 CATEGORIES: tuple[tuple[type[BaseException], Kind], ...] = (
@@ -36,8 +36,6 @@ CATEGORIES: tuple[tuple[type[BaseException], Kind], ...] = (
 # Statuses that no category covers but that are worth another try.
 TRANSIENT_STATUS: dict[int, Kind] = {408: "timeout", 409: "overloaded", 425: "overloaded"}
 REFUSALS = ("content_filter", "content_policy_violation", "responsibleaipolicyviolation")
-KEY = re.compile(r"\b(?:sk|pk|rk|AIza|gsk|xai)[-_A-Za-z0-9*.]{12,}")
-DETAIL_LIMIT = 600
 
 
 def classify(error: Exception, server: Server, key: str = "") -> TransientFault | BlockedFault | PermanentFault | None:
@@ -49,14 +47,6 @@ def classify(error: Exception, server: Server, key: str = "") -> TransientFault 
     doubtful = None if kind != "connection" else getattr(error, "phase", None) in ("write", "read")
     retry_after = getattr(error, "retry_after", None)
     return fault(kind, server, redact(_said(error), key), retry_after=retry_after, maybe_billed=doubtful)
-
-
-def redact(text: str, key: str = "") -> str:
-    """`text` without the key and without anything that looks like one, cut to a readable length."""
-    if key:
-        text = text.replace(key, "***")
-    text = KEY.sub("***", text)
-    return text if len(text) <= DETAIL_LIMIT else text[:DETAIL_LIMIT] + " ..."
 
 
 def _kind(error: Exception) -> Kind | None:

@@ -18,7 +18,7 @@ from aurea.domain.messages import ModelRequest
 from aurea.models.prices import output_limit
 from aurea.models.providers import Endpoint
 from aurea.models.wires.base import CONNECT_S, VendorWire
-from aurea.models.wires.translate import NO_CALL_ID
+from aurea.models.wires.plain import NO_CALL_ID
 
 OWNED = frozenset({"model", "messages", "tools", "tool_choice", "stream", "stream_options", "n"})
 LIMITS = frozenset({"max_output_tokens", "max_completion_tokens", "max_tokens"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,8 +21,8 @@ from aurea.domain.messages import (
     UserMessage,
 )
 from aurea.models.prices import estimate_tokens
+from aurea.models.wires.plain import to_arguments, unique_ids
 
-NO_CALL_ID = "aurea-no-id-"  # stands where a server sent a tool call without an id
 FINISHES = {"length": "length", "content_filter": "refused", "stop": "stop", "tool_call": "stop"}
 
 
@@ -73,7 +72,7 @@ def to_reply(request: ModelRequest, response: pai.ModelResponse) -> ModelReply:
     """The canonical reply. Call ids are unique in the conversation; arguments that are no JSON object stay text."""
     text = "".join(part.content for part in response.parts if isinstance(part, pai.TextPart))
     said = [part for part in response.parts if isinstance(part, pai.ToolCallPart)]
-    ids = _unique_ids(request, [part.tool_call_id for part in said])
+    ids = unique_ids(request, [part.tool_call_id for part in said])
     calls = tuple(
         ToolCall(id=id_, name=part.tool_name, arguments=to_arguments(part.args))
         for id_, part in zip(ids, said, strict=True)
@@ -91,35 +90,6 @@ def to_reply(request: ModelRequest, response: pai.ModelResponse) -> ModelReply:
         finish=finish,
         model=response.model_name or "",
     )
-
-
-def to_arguments(said: object) -> dict[str, Any] | str:
-    """Tool arguments as an object, or as the text that was sent where that is none."""
-    if isinstance(said, dict):
-        return said
-    if said is None or said == "":
-        return {}
-    text = str(said)
-    try:
-        value = json.loads(text, strict=False)
-    except ValueError:
-        return text
-    return value if isinstance(value, dict) else text
-
-
-def _unique_ids(request: ModelRequest, said: list[str]) -> list[str]:
-    """Ids for the calls of this reply: the server's, except where it sent none or one that was used before."""
-    used = {call.id for m in request.messages if isinstance(m, AssistantMessage) for call in m.calls}
-    ids: list[str] = []
-    for n, id_ in enumerate(said, 1):
-        base = f"call-{request.address.step}-{n}" if not id_ or id_.startswith(NO_CALL_ID) else id_
-        chosen, copy = base, 1
-        while chosen in used:
-            copy += 1
-            chosen = f"{base}-{copy}"
-        used.add(chosen)
-        ids.append(chosen)
-    return ids
 
 
 def _usage(request: ModelRequest, response: pai.ModelResponse, text: str, calls: tuple[ToolCall, ...]) -> Usage:
