@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
+import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from aurea.delivery.context import Run
@@ -21,6 +24,7 @@ from tasks.logs import LOGGER, of_this_flow_run
 
 SHOWN_S = 20.0  # how long a question waits for its link
 FOLLOW_S = 0.01
+SEND_S = 8.0  # longer than our own webhook takes to give up; any other block may hang for ever
 LEAVE_S = 5.0  # how long the end of the flow run waits for what is being sent
 
 
@@ -144,7 +148,37 @@ class _Notifier:
         project = self._run.spec.project
         document = {"schema": "aurea.notice/1", "type": kind, "run": self._run.id, "project": project, "title": title}
         try:
-            await asyncio.to_thread(block.send, f"{project}: {title}", "\n".join(lines), {**document, **more})
+            send = partial(block.send, f"{project}: {title}", "\n".join(lines), {**document, **more})
+            await asyncio.wait_for(_apart(send), SEND_S)
+        except TimeoutError:
+            self._log.warning("%-12s  not notified of %s (%s): no answer in time", "run", kind, title)
         except Exception as fault:
             words = " ".join(str(fault).split()) or type(fault).__name__
             self._log.warning("%-12s  not notified of %s (%s): %s", "run", kind, title, words)
+
+
+async def _apart(work: Callable[[], None]) -> None:
+    """Do it in a thread of its own that nobody waits for at the end, neither the loop nor the process, if it hangs."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def settle(fault: Exception | None) -> None:
+        if done.done():  # nobody waits any more
+            return
+        if fault is None:
+            done.set_result(None)
+        else:
+            done.set_exception(fault)
+
+    def body() -> None:
+        fault: Exception | None = None
+        try:
+            work()
+        except Exception as raised:
+            fault = raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, fault)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(body,), name="notice", daemon=True).start()
+    await done

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -29,6 +31,7 @@ from blocks.stored import stored
 from surfaces.server.kept import kept_on_server
 
 KINDS = tuple(BlockNames.model_fields)
+NAMES = "blocks: {{workspace: {0}, ledger: {0}, policy: {0}, notification: {0}}}"
 SPEC = """
 project: Tiny_Thing
 objective: a file
@@ -137,6 +140,43 @@ async def test_any_notification_block_will_do(heard: tuple[str, list[str]]) -> N
     await other.save(name)
     await asyncio.to_thread(AureaNotification(through=f"custom-webhook/{name}").send, "notes", "why", {})
     assert json.loads(told[0]) == {"said": "notes: why"}
+
+
+def test_a_notification_that_hangs_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from flows.deliver import deliver
+
+    name, run, spec = f"t-{uuid4().hex[:8]}", f"hangs-{uuid4().hex[:8]}", tmp_path / "spec.yaml"
+    (tmp_path / "cassette.yaml").write_text(CASSETTE)
+    spec.write_text(
+        SPEC.format("x", tmp_path / "where").replace(NAMES.format("x"), f"blocks: {{notification: {name}}}")
+    )
+    monkeypatch.setenv("AUREA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("AUREA_WORKSPACES", str(tmp_path / "fast"))
+    monkeypatch.setenv("AUREA_QUALITY_WAIT_S", "0")
+    monkeypatch.setattr("tasks.notices.SEND_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes connections, and never says a word
+        address = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
+        CustomWebhookNotificationBlock(name="x", url=address, json_data={"said": "{{body}}"}, timeout=600).save(name)
+        AureaNotification(through=f"custom-webhook/{name}").save(name)
+
+        async def asks_and_ends() -> None:
+            state = await deliver(str(spec), run, overrides={"approvals": ["plan"]}, return_state=True)
+            assert state.type is StateType.PAUSED, state.message
+            with Home(Settings.read()) as home:
+                [question] = home.state(run).questions
+                answer = QuestionAnswered(question=question, choice="approve", door="cli")
+                await home.ledger.record(run, [Draft(fact=answer, actor="tester")])
+            state = await deliver(str(spec), run, return_state=True)
+            assert state.type is StateType.COMPLETED, state.message
+
+        began = time.monotonic()
+        asyncio.run(asks_and_ends())  # which waits for the threads of the loop as well
+        assert time.monotonic() - began < 60
+    told = [" ".join(record.getMessage().split()) for record in caplog.records]
+    assert [line for line in told if line.startswith("run not notified of question.asked")]
+    assert "run not notified of run.ended (the run succeeded): no answer in time" in told
 
 
 async def test_what_could_not_be_sent_keeps_the_address_to_itself() -> None:
