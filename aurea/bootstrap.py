@@ -95,6 +95,10 @@ async def create_run(home: Home, resolved: Resolved, run: str | None = None, say
     with home.lock(name):  # of two commands that give the same id at the same moment, one begins
         if name in home.ledger.runs():
             raise UsageError(f"run {name!r} exists already", remedy="the same command again goes on with it")
+        if there := home.recorded_elsewhere(name):
+            raise UsageError(
+                f"run {name!r} is recorded in another ledger: {there}", remedy="name that ledger, or give another id"
+            )
         await _begin(home, resolved, name, origin or await _make_repository(home, spec, name))
     return name
 
@@ -196,6 +200,7 @@ async def _wire(home: Home, state: RunState, held: AsyncExitStack, record: Path 
     assert created is not None
     spec = effective_spec(state)
     folder = home.folder(state.id)
+    home.mark(state.id)
     lines = JsonLines(state.id, folder)
     lines.follow(home.ledger)
     held.callback(lines.close)

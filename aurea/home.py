@@ -13,13 +13,14 @@ from types import TracebackType
 from typing import TextIO
 
 from aurea.adapters.clock import SystemClock
-from aurea.adapters.sql import SqlEventStore
+from aurea.adapters.sql import SqlEventStore, place_of
 from aurea.domain.errors import RunBusy, Transient, UsageError
 from aurea.domain.events import RunCreated, timestamp
 from aurea.domain.spec import LATEST
 from aurea.domain.state import RunState
 from aurea.ledger.book import Book
 from aurea.ledger.files import write_atomic
+from aurea.ledger.origin import Origin, read_origin, write_origin
 from aurea.settings import Settings
 
 LOOK_S = 1.0  # how long the lock of a run may be held by somebody who only looks whether it is
@@ -71,6 +72,11 @@ class Home:
             if not runs:
                 raise UsageError("there is no run yet", remedy="start one with `aurea run SPEC`")
             return runs[0]
+        if there := self.recorded_elsewhere(name):
+            raise UsageError(
+                f"run {name!r} is recorded in another ledger than this one: {there}",
+                remedy=f"name that one in AUREA_LEDGER_URL; this one is {self.where}",
+            )
         found = [run for run in runs if run.startswith(name)]
         if len(found) == 1:
             return found[0]
@@ -102,6 +108,24 @@ class Home:
             return None
         folder = self._created(run).folder
         return folder if Path(folder) != self.folder(run) else None
+
+    @property
+    def where(self) -> str:
+        """Where the ledger is, without user and password; a file of this home relative to it."""
+        return place_of(self.settings.database_url, self.settings.home)
+
+    def mark(self, run: str) -> None:
+        """Let the run folder say in which ledger its run is recorded."""
+        here, said = Origin(self.where, self.ledger.first()), read_origin(self.folder(run))
+        if said != here:
+            write_origin(self.folder(run), here)
+
+    def recorded_elsewhere(self, run: str) -> str | None:
+        """Where the ledger is that a run of this home is recorded in, as its folder says; None where that is this one."""
+        said = read_origin(self.folder(run))
+        if said is None or said.is_of(Origin(self.where, self.ledger.first())):
+            return None
+        return said.where
 
     def alive(self, run: str) -> bool:
         """Whether some process works on the run right now."""

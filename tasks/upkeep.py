@@ -125,4 +125,5 @@ async def _settings() -> Settings:
 def _verify(settings: Settings) -> list[str]:
     with Home(settings) as home:
         own = home.settings.ledger_url is None
-        return list(verify(home.store, home.settings.home, None, landed_hashes(home), own=own).problems)
+        found = verify(home.store, home.settings.home, None, landed_hashes(home), own=own, where=home.where)
+        return list(found.problems)

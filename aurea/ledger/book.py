@@ -96,6 +96,10 @@ class Book:
         """Ids of all runs, newest first."""
         return self._patiently(self._store.runs)
 
+    def first(self) -> str:
+        """The hash of the first row, which no other ledger has; empty in an empty one."""
+        return self._patiently(self._store.first)
+
     def _rows(self, run: str, after: int) -> Iterator[Row]:
         patience = self._patience()
         while True:

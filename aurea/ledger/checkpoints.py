@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from aurea.ledger.export import FILE
+from aurea.ledger.origin import Origin, read_origin
 
 MANIFEST = "manifest.json"
 
@@ -30,7 +31,10 @@ class Checkpoint:
 
 @dataclass
 class Folder:
-    """One run folder as `verify` reads it. `faults` are things wrong with the folder itself."""
+    """One run folder as `verify` reads it.
+
+    `faults` are things wrong with the folder itself, `origin` is the ledger that its run was recorded in (None: not said).
+    """
 
     run: str
     path: Path
@@ -38,6 +42,7 @@ class Folder:
     manifest: Mapping[str, Any] | None = None
     end: Checkpoint | None = None
     faults: list[str] = field(default_factory=list)
+    origin: Origin | None = None
 
 
 def folders(home: Path, run: str | None = None) -> list[Folder]:
@@ -48,7 +53,7 @@ def folders(home: Path, run: str | None = None) -> list[Folder]:
 
 
 def _read(run: str, path: Path) -> Folder:
-    folder = Folder(run, path)
+    folder = Folder(run, path, origin=read_origin(path))
     try:
         with (path / FILE).open("rb") as file:
             line = last_line(file)

@@ -15,6 +15,7 @@ from aurea.domain.events import RunEnded
 from aurea.ledger import chain
 from aurea.ledger.checkpoints import Checkpoint, Folder, folders, kept_files, lines_of, listed_files
 from aurea.ledger.export import FILE
+from aurea.ledger.origin import Origin
 from aurea.ports import EventStore, Row
 
 _MOST = 50
@@ -30,7 +31,8 @@ class Verification:
     `checked` rows were recomputed, `purged` of them without their payload; `bodies` texts were compared with their
     digests, `files` files with a manifest. `first_bad` is the first sequence number that is changed or missing.
     `checkpoint` is the last row that a proof outside the database vouches for: of the `after_checkpoint` rows behind
-    it, a cut or a rewriting of the chain to its very end could not be seen.
+    it, a cut or a rewriting of the chain to its very end could not be seen. `elsewhere` are the runs whose folders say
+    that they were recorded in another ledger, each with the place of that one: their events were compared with nothing.
     """
 
     ok: bool
@@ -44,23 +46,32 @@ class Verification:
     purged: int
     bodies: int
     files: int
+    elsewhere: tuple[tuple[str, str], ...] = ()
 
     def document(self) -> dict[str, Any]:
         """As JSON values, for `aurea verify --json`."""
-        return {**vars(self), "problems": list(self.problems)}
+        elsewhere = [{"run": run, "ledger": where} for run, where in self.elsewhere]
+        return {**vars(self), "problems": list(self.problems), "elsewhere": elsewhere}
 
 
 def verify(
-    store: EventStore, home: Path, run: str | None = None, landed: Landed | None = None, *, own: bool = False
+    store: EventStore,
+    home: Path,
+    run: str | None = None,
+    landed: Landed | None = None,
+    *,
+    own: bool = False,
+    where: str | None = None,
 ) -> Verification:
     """Recompute the chain of the whole ledger, and compare it with the run folders under `home` (or that of `run`).
 
     `landed` gives, for a run and its manifest, the SHA-256 of each file as it stands in the landed tree. `own`: no other
     home shares the ledger, so that a run folder which is missing was either cleaned away, which is recorded, or lost.
+    `where` the ledger is: folders that name another one are set apart.
     """
     found = _Findings()
     # Read before the ledger: a run at work may only add rows in between, never be ahead of them.
-    marked = folders(home, run)
+    marked, apart = _set_apart(folders(home, run), store, where)
     passed = _pass_over(store, marked, found)
     if own:
         _find_lost_folders(home, run, passed, found)
@@ -71,6 +82,15 @@ def verify(
             found.add(fault)
         _compare_end(store, folder, passed, found)
         _compare_files(folder, landed, found)
+        if folder.checkpoints and folder.origin is None and folder.run not in passed.last:
+            found.add(
+                f"the ledger knows nothing of run {folder.run!r}: its rows were cut, or it was recorded in another "
+                "database, which AUREA_LEDGER_URL has to name"
+            )
+    for folder in apart:
+        for fault in folder.faults:
+            found.add(fault)
+        _compare_files(folder, None, found)
     bodies = 0
     for bodies, (digest, text) in enumerate(store.bodies(), 1):  # noqa: B007 (counts them)
         if not isinstance(text, str) or chain.digest(text) != digest:
@@ -89,6 +109,7 @@ def verify(
         purged=passed.purged,
         bodies=bodies,
         files=found.files,
+        elsewhere=tuple((folder.run, folder.origin.where) for folder in apart if folder.origin),
     )
 
 
@@ -127,6 +148,19 @@ class _Pass:
     vouched: set[int] = field(default_factory=set)
     created: dict[str, str | None] = field(default_factory=dict)
     cleaned: set[str] = field(default_factory=set)
+
+
+def _set_apart(marked: list[Folder], store: EventStore, where: str | None) -> tuple[list[Folder], list[Folder]]:
+    """The folders of this ledger, and those of another: at another place, with another first row, and not known here.
+
+    A ledger that was emptied or exchanged where it stands is not another one, nor is one that was cut and moved.
+    """
+    named = [folder for folder in marked if folder.origin is not None]
+    if where is None or all(folder.origin.where == where for folder in named if folder.origin):
+        return marked, []
+    here, known = Origin(where, store.first()), set(store.runs())
+    apart = [each for each in named if each.origin and not each.origin.is_of(here) and each.run not in known]
+    return [folder for folder in marked if folder not in apart], apart
 
 
 def _pass_over(store: EventStore, marked: list[Folder], found: _Findings) -> _Pass:

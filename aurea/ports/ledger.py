@@ -56,6 +56,10 @@ class EventStore(Protocol):
         """Rows in order, of one run or of all."""
         ...
 
+    def first(self) -> str:
+        """The hash of the first row, which no other ledger has; empty in an empty one."""
+        ...
+
     def runs(self) -> list[str]:
         """Ids of all runs, newest first."""
         ...

@@ -41,6 +41,11 @@ class MemoryEventStore:
         with self._lock:
             return iter(sorted(self._bodies.items()))
 
+    def first(self) -> str:
+        """The hash of the first row."""
+        with self._lock:
+            return self._rows[0].hash if self._rows else ""
+
     def runs(self) -> list[str]:
         """Ids of all runs, newest first."""
         with self._lock:

@@ -165,7 +165,7 @@ def verify(run: str | None = None, /, *, json: Json = False) -> int:
     with Home(context.current().settings) as home:
         name = home.find(run) if run else None
         own = home.settings.ledger_url is None
-        found = recompute(home.store, home.settings.home, name, landed_hashes(home), own=own)
+        found = recompute(home.store, home.settings.home, name, landed_hashes(home), own=own, where=home.where)
     if json:
         context.print_json({"schema": "aurea.verify/1", **found.document()})
     else:

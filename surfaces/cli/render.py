@@ -126,6 +126,9 @@ def print_verification(found: Verification, *, stream: TextIO | None = None) -> 
         console.print(f"the first bad sequence number is {found.first_bad}")
     for problem in found.problems:
         console.print(f"  {problem}")
+    for where in sorted({where for _, where in found.elsewhere}):
+        runs = many(sum(there == where for _, there in found.elsewhere), "run")
+        console.print(f"recorded in another ledger ({where}), not verified here: {runs}", soft_wrap=True)
     if found.after_checkpoint:
         rows = many(found.after_checkpoint, "row")
         where = f"behind the last checkpoint outside the ledger ({found.checkpoint})"

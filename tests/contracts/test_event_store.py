@@ -55,7 +55,7 @@ def sqlite(path):
 def test_an_empty_ledger_has_no_head(store):
     with store.transaction() as transaction:
         assert transaction.head() == (0, "")
-    assert (list(store.rows()), store.runs(), store.body("sha256:x")) == ([], [], None)
+    assert (list(store.rows()), store.runs(), store.body("sha256:x"), store.first()) == ([], [], None, "")
 
 
 def test_rows_come_back_as_they_were_put_in_order(store):
@@ -66,6 +66,7 @@ def test_rows_come_back_as_they_were_put_in_order(store):
     assert list(store.rows(after=1)) == rows[1:]
     assert list(store.rows("run-1", after=1)) == [rows[2]]
     assert store.runs() == ["run-2", "run-1"]
+    assert store.first() == "11111111"
 
 
 def test_a_transaction_sees_the_head_and_the_rows_of_others(store):

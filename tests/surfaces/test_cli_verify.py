@@ -120,6 +120,31 @@ def test_tampering_with_rows_is_found_with_the_first_bad_one(tamper: Tamper, cop
     assert f"the first bad sequence number is {first_bad}\n" in told.out
 
 
+def test_another_database_is_no_broken_one(copied: Any) -> None:
+    other = {"AUREA_LEDGER_URL": f"sqlite:///{copied.cwd / 'other.db'}"}
+    told = copied("verify", **other)
+    assert (told.code, told.out.split(":")[0]) == (0, "sound"), told.out
+    assert "recorded in another ledger (sqlite:///ledger.db), not verified here: " in told.out
+    told = copied("show", "alpha-made", **other)
+    assert told.code == 2
+    assert "'alpha-made' is recorded in another ledger than this one: sqlite:///ledger.db" in told.err
+    assert "AUREA_LEDGER_URL" in told.err
+    shutil.copy(copied.home / "ledger.db", copied.cwd / "moved.db")
+    told = copied("verify", "--json", AUREA_LEDGER_URL=f"sqlite:///{copied.cwd / 'moved.db'}")
+    moved = json.loads(told.out)
+    assert (moved["ok"], moved["elsewhere"]) == (True, []) and moved["files"], "a ledger is known by its first row"
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_ledger_that_was_exchanged_where_it_stands_is_broken(linked: bool, copied: Any) -> None:
+    for file in copied.home.glob("ledger.db*"):
+        file.unlink()
+    if linked:
+        (copied.home / "ledger.db").symlink_to(copied.cwd / "another.db")
+    code, document = verified(copied)
+    assert (code, document["first_bad"], document["elsewhere"]) == (1, 1, [])
+
+
 @pytest.mark.parametrize("statement", ["UPDATE ledger_events SET item = 'x'", "DELETE FROM ledger_events"])
 def test_the_database_itself_refuses_accidents(statement: str, copied: Any) -> None:
     ledger = sqlite3.connect(copied.home / "ledger.db")

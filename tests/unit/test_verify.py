@@ -14,6 +14,7 @@ from aurea.domain.events import Draft, RunEnded
 from aurea.ledger import chain
 from aurea.ledger.book import Book
 from aurea.ledger.export import JsonLines
+from aurea.ledger.origin import Origin, write_origin
 from aurea.ledger.verify import verify
 from aurea.testing import drafts
 from aurea.testing.clock import SimulatedClock
@@ -239,6 +240,36 @@ def test_only_the_folder_of_the_named_run_is_compared(store, tmp_path):
     assert verify(store, tmp_path, RUN).ok
     assert not verify(store, tmp_path, "run-2").ok
     assert not verify(store, tmp_path).ok
+
+
+HERE, THERE = "sqlite:///ledger.db", "postgresql://db.example.org/aurea"
+
+
+def test_a_run_that_was_recorded_in_another_ledger_is_told_apart(store, tmp_path):
+    write_origin(tmp_path / "runs" / RUN, Origin(THERE, store.first()))
+    other = written(MemoryEventStore(), tmp_path / "other")
+    without = MemoryEventStore(row for row in other.rows() if row.run == "no-such-run")
+    found = verify(without, tmp_path, where=HERE)
+    assert (found.ok, found.elsewhere) == (True, ((RUN, THERE),))
+    assert found.document()["elsewhere"] == [{"run": RUN, "ledger": THERE}]
+    assert not verify(other, tmp_path, where=HERE).ok, "a ledger that has a run of this name is compared with it"
+    assert (verify(store, tmp_path, where=HERE).ok, verify(store, tmp_path, where=HERE).elsewhere) == (True, ())
+    (tmp_path / "runs" / RUN / "events.jsonl").write_text("nonsense\n")
+    assert not verify(without, tmp_path, where=HERE).ok, "what can be seen without its ledger is looked at"
+
+
+@pytest.mark.parametrize(("where", "left"), [(THERE, 0), (THERE, 1), (HERE, 1), (HERE, COUNT - 2)])
+def test_a_cut_ledger_is_no_other_one(where, left, store, tmp_path):
+    """Emptied or exchanged where it stands, or cut and moved."""
+    write_origin(tmp_path / "runs" / RUN, Origin(THERE, store.first()))
+    found = verify(tampered(store, lambda rows: rows.__delitem__(slice(left, None))), tmp_path, where=where)
+    assert (found.ok, found.first_bad, found.elsewhere) == (False, left + 1, ())
+
+
+def test_a_folder_that_does_not_say_where_it_was_recorded_leaves_both_open(store, tmp_path):
+    found = verify(MemoryEventStore(), tmp_path, where=HERE)
+    assert not found.ok
+    assert "its rows were cut, or it was recorded in another database" in found.problems[-1]
 
 
 def test_files_are_compared_with_the_manifest(store, tmp_path):

@@ -34,6 +34,7 @@ class Dialect:
     start: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     session: str = ""
+    port: int | None = None
     alone: tuple[str, str] = ("", "")
     append_only: tuple[str, ...] = ()
 
@@ -60,6 +61,7 @@ POSTGRESQL = Dialect(
     title="PostgreSQL",
     driver="psycopg",
     extra="postgresql",
+    port=5432,
     start="`systemctl start postgresql`, or `docker start` its container",
     arguments=MappingProxyType(
         {
@@ -88,6 +90,7 @@ MYSQL = Dialect(
     title="MySQL or MariaDB",
     driver="pymysql",
     extra="mysql",
+    port=3306,
     start="`systemctl start mariadb` or `systemctl start mysql`, or `docker start` its container",
     arguments=MappingProxyType(
         {
@@ -238,3 +241,18 @@ def shown(url: sa.URL) -> str:
         return repr(url.database)
     place = sa.URL.create(url.get_backend_name(), url.username, None, url.host, url.port, url.database)
     return place.render_as_string()
+
+
+def place_of(text: str, home: Path) -> str:
+    """Where the ledger at an SQLAlchemy URL is: a file in `home` relative to it, and no user, password or option.
+
+    So one ledger has one place, however its home was moved and whoever looks at it; other spellings of a host aside.
+    """
+    url = sa.make_url(text)
+    dialect = _BY_SCHEME[url.get_backend_name()]
+    if dialect is SQLITE:
+        # As they are spelt: a link that somebody puts in the file's stead does not make it another one.
+        file, root = Path(str(url.database)).absolute(), home.absolute()
+        return f"sqlite:///{file.relative_to(root) if file.is_relative_to(root) else file}"
+    port = f":{url.port}" if url.port not in (None, dialect.port) else ""
+    return f"{dialect.name}://{(url.host or '').lower()}{port}/{url.database}"

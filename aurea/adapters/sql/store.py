@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 
 _insert_event = sa.insert(tables.events)
 _insert_body = sa.insert(tables.bodies)
+_first = sa.select(tables.events.c.hash).order_by(tables.events.c.seq).limit(1)
 _head = sa.select(tables.events.c.seq, tables.events.c.hash).order_by(tables.events.c.seq.desc()).limit(1)
 
 
@@ -70,6 +71,11 @@ class SqlEventStore:
             if len(page) < _PAGE // 10:
                 return
             after = page[-1][0]
+
+    def first(self) -> str:
+        """The hash of the first row, which no other ledger has; empty in an empty one."""
+        with self._reading() as connection:
+            return connection.scalar(_first) or ""
 
     def runs(self) -> list[str]:
         """Ids of all runs, newest first."""
