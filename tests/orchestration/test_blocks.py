@@ -31,7 +31,7 @@ from blocks.stored import stored
 from surfaces.server.kept import kept_on_server
 
 KINDS = tuple(BlockNames.model_fields)
-NAMES = "blocks: {{workspace: {0}, ledger: {0}, policy: {0}, notification: {0}}}"
+NAMES = "blocks: {{ledger: {0}, policy: {0}, notification: {0}}}"
 SPEC = """
 project: Tiny_Thing
 objective: a file
@@ -39,7 +39,7 @@ cassette: cassette.yaml
 provider: replay
 reviewers: []
 concurrency: 2
-blocks: {{workspace: {0}, ledger: {0}, policy: {0}, notification: {0}}}
+blocks: {{ledger: {0}, policy: {0}, notification: {0}}}
 checks: [{{name: there, run: [sh, -c, "pwd >> {1}; test -f made.txt"]}}]
 items: [{{id: make, goal: make the file, criteria: [it is there]}}]
 """
@@ -108,7 +108,7 @@ async def test_a_run_works_with_blocks(
     monkeypatch.setenv("AUREA_QUALITY_WAIT_S", "0")
     here = Settings.read({**os.environ, "AUREA_LEDGER_URL": ledger})
 
-    state = await deliver(str(spec), run, return_state=True)
+    state = await deliver(str(spec), run, overrides={"blocks.workspace": name}, return_state=True)
     assert state.type is StateType.PAUSED, state.message
     with Home(here) as home:
         document = run_document(home.state(run), alive=False, folder=tmp_path, now=home.clock.now())
@@ -124,6 +124,7 @@ async def test_a_run_works_with_blocks(
         answer = QuestionAnswered(question=question["question"], choice="approve", door="cli")
         await home.ledger.record(run, [Draft(fact=answer, actor="tester")])
 
+    spec.unlink()  # which blocks there were is recorded with the run
     state = await deliver(str(spec), run, return_state=True)
     assert state.type is StateType.COMPLETED, state.message
     assert [json.loads(text)["type"] for text in told] == ["question.asked", "run.ended"]
@@ -239,7 +240,7 @@ def test_a_policy_knows_keys_of_the_spec_only() -> None:
     ("block", "words"),
     [
         (AureaProvider(provider="ollama", key=SecretStr("x")), "takes no key"),
-        (AureaProvider(provider="google", base_url="http://x"), "takes no base_url"),
+        (AureaProvider(provider="openrouter", base_url="http://x"), "takes no base_url"),
     ],
 )
 def test_what_a_provider_cannot_take_is_refused(block: AureaProvider, words: str) -> None:
