@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from aurea.agents.engine import LoopEngine
+from aurea.domain.errors import Permanent, ToolRefused
 from aurea.domain.events import Draft, Event
 from aurea.domain.messages import Message, ModelRef, ModelReply, ModelRequest, ToolCall
+from aurea.domain.spec import ItemSpec
 from aurea.ledger.book import Book
 from aurea.models.journal import JournalClient
 from aurea.models.prices import Prices
@@ -37,14 +39,48 @@ class FolderWorkspace:
             folder.mkdir(parents=True, exist_ok=True)
 
     async def snapshot(self, message: str) -> Snapshot:
-        """Not offered."""
-        raise NotImplementedError
+        """Refused: there is no git to make one with."""
+        raise Permanent(
+            f"the workspace {str(self.path)!r} is only folders: it has no git to snapshot it with",
+            remedy="use a workspace of `aurea.adapters.git` where snapshots are needed",
+        )
 
     async def ignore_present(self) -> None:
         """Nothing is snapshotted anyway."""
 
     async def remove(self) -> None:
         """Left to whoever made the folder."""
+
+
+class NotedDesk:
+    """Implements `ports.Desk`: notes what is handed in, once each; `refuse` is said of every proposal."""
+
+    def __init__(self, refuse: str = "") -> None:
+        self.notes: list[tuple[Any, ...]] = []
+        self.refuse = refuse
+
+    async def insight(self, text: str) -> str:
+        """Noted."""
+        return self._note("insight", text)
+
+    async def decision(self, title: str, text: str) -> str:
+        """Noted."""
+        return self._note("decision", title, text)
+
+    async def escalate(self, kind: str, text: str) -> str:
+        """Noted."""
+        return self._note("escalation", kind, text)
+
+    async def subtasks(self, items: Sequence[ItemSpec], *, wait: bool) -> str:
+        """Noted, or refused."""
+        if self.refuse:
+            raise ToolRefused(self.refuse)
+        return self._note("subtasks", tuple(item.id for item in items), wait)
+
+    def _note(self, *said: Any) -> str:
+        if said not in self.notes:
+            self.notes.append(said)
+        return f"{said[0]} noted"
 
 
 class ModelBySteps:
@@ -77,6 +113,8 @@ class Bench:
     seconds: float = 1.0
     commands: Callable[[CommandLine], CommandResult | Awaitable[CommandResult] | None] = lambda _: None
     limits: Mapping[str, int] = field(default_factory=dict)
+    desk: NotedDesk | None = None
+    all_tools: bool = False
 
     def __post_init__(self) -> None:
         self.clock = SimulatedClock(auto=False)
@@ -101,6 +139,8 @@ class Bench:
             timeout_s=self.timeout_s,
             workspace=self.workspace,
             env={"PATH": "/usr/bin:/bin"},
+            desk=self.desk,
+            all_tools=self.all_tools,
         )
 
     async def run(self, ledger: Ledger | None = None) -> AgentOutcome:
