@@ -11,7 +11,6 @@ from cyclopts import Parameter
 from aurea.domain.errors import Permanent, UsageError
 from aurea.domain.events import Draft, OrderGiven, QuestionAnswered
 from aurea.domain.lifecycle import UNFINISHED
-from aurea.domain.state import OpenQuestion
 from aurea.home import Home
 from surfaces.cli import context, overdue
 from surfaces.cli.user import user_name
@@ -71,7 +70,7 @@ def decide(
         What was recorded, as JSON.
     """
     from aurea.delivery.answers import check_answer
-    from surfaces.server.gates import close_gate, resume_suspended
+    from surfaces.server.gates import answering, close_gate, resume_suspended
 
     with Home(context.current().settings) as home:
         name = _run_of(home, question)
@@ -81,24 +80,29 @@ def decide(
         if reason is not None and kind is not None and "reason" in _form(kind, choice):
             fields.setdefault("reason", reason)
         checked = check_answer(state, question, choice, fields)
-        _require_first(home, name, state.questions[question])
         answer = QuestionAnswered(
             question=question, choice=choice, fields=checked, reason=reason, door="cli", authenticated=True
         )
         about = state.asked_questions[question].item
-        try:
-            [event] = home.ledger.append(name, [Draft(fact=answer, actor=user_name(), item=about)])
-        except Permanent:
-            check_answer(home.state(name), question, choice, fields)  # says who was first
-            raise
+        with answering(home.settings.home, question) as first:
+            if not first:
+                raise _answered_in_prefect(home, name, question)
+            try:
+                [event] = home.ledger.append(name, [Draft(fact=answer, actor=user_name(), item=about)])
+            except Permanent:
+                if given := home.state(name).answers.get(question):
+                    close_gate(home.settings.home, question, given.choice)
+                check_answer(home.state(name), question, choice, fields)  # says who was first
+                raise
         close_gate(home.settings.home, question, choice)
-        waits = state.ended is not None and state.ended.state == "waiting"  # one that was paused stays so
+        ended = home.state(name).ended
+        waits = ended is not None and ended.state == "waiting"  # one that was paused stays so
         resumed = waits and resume_suspended(home.settings.home, name)
         if json:
             context.print_json(event.document())
         elif resumed:
             print(f"{question}: {choice}; run {name} goes on where its deployment works")
-        elif home.alive(name):
+        elif home.alive(name) and not waits:
             print(f"{question}: {choice}; the run at work takes it up")
         else:
             print(f"{question}: {choice}; `aurea resume {name}` goes on with it")
@@ -198,16 +202,13 @@ def unhalt() -> int:
     return 0
 
 
-def _require_first(home: Home, run: str, asked: OpenQuestion) -> None:
-    """Refuse an answer where Prefect holds one that was given before and that nobody has taken up yet."""
-    from surfaces.server.gates import is_answered
-
-    if asked.shown is not None and is_answered(home.settings.home, asked.shown.flow_run):
-        taker = "the run at work takes" if home.alive(run) else f"`aurea resume {run}` takes"
-        raise UsageError(
-            f"question {asked.question.id} was answered in Prefect already",
-            remedy=f"{taker} that answer up; if it is refused, the question is open again",
-        )
+def _answered_in_prefect(home: Home, run: str, question: str) -> UsageError:
+    """What a person is told whose answer came after one that Prefect holds and that nobody has taken up yet."""
+    taker = "the run at work takes" if home.alive(run) else f"`aurea resume {run}` takes"
+    return UsageError(
+        f"question {question} was answered in Prefect already",
+        remedy=f"{taker} that answer up; if it is refused, the question is open again",
+    )
 
 
 def _run_of(home: Home, question: str) -> str:

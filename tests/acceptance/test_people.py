@@ -180,6 +180,7 @@ def test_two_answers_at_once(asking: Asking):
     [event] = asking.events("question.answered")
     doors = [code == 0 for _, code in ended] + [event["payload"]["door"] == "ui"]
     assert sorted(doors) == [False, False, True], (ended, rest)
+    assert (rest == "ACCEPT") == doors[2], "nobody is told that an answer is taken which is not"
     for (_, said), code in ended:
         assert code in (0, 2)
         assert code == 0 or ("answered" in said and "already" in said), said
