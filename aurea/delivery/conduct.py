@@ -38,6 +38,8 @@ async def conduct(run: Run, phases: Phases) -> RunEnded:
     finally:
         watcher.cancel()
     await run.announced()
+    if ending.state == "waiting" and await _answered_late(run):
+        return await conduct(run, phases)
     await _end(run, ending)
     await phases.report(run.id)
     return ending
@@ -110,6 +112,12 @@ async def _answered(run: Run) -> bool:
             return False
         await run.clock.sleep(min(LOOK_S, run.wait_s))
         await asyncio.to_thread(run.ledger.refresh, run.id)
+    return run.state.order is None and answers.pending(run)
+
+
+async def _answered_late(run: Run) -> bool:
+    """Whether an answer came after the last look of those who waited: whoever gave it was told that it is taken up."""
+    await asyncio.to_thread(run.ledger.refresh, run.id)
     return run.state.order is None and answers.pending(run)
 
 

@@ -186,6 +186,17 @@ async def test_an_answer_is_waited_for_and_everything_else_goes_on(tmp_path: Pat
     assert (await work).state == "succeeded"
 
 
+async def test_an_answer_at_the_last_moment_is_not_left_for_a_resume(tmp_path: Path):
+    run = start(tmp_path, item("a"), item("b"))
+
+    async def announced() -> None:  # the questions are shown after the last look at answers
+        if run.state.questions:
+            answer(run, "retry", hint="the trick is this")
+
+    run.announced = announced
+    assert (await deliver(run)).state == "succeeded"
+
+
 async def test_at_the_deadline_the_stated_default_is_the_answer(tmp_path: Path):
     run = start(tmp_path, item("a"), item("b"), item("c", "a"), answer_within_s=60)
     run.wait_s = 3600
