@@ -7,7 +7,7 @@ import threading
 import pytest
 from sqlalchemy import event
 
-from aurea.adapters.sql import SqlEventStore
+from aurea.adapters.sql import SqlEventStore, place_of
 from aurea.domain.errors import Blocked, Permanent, Transient, UsageError
 from aurea.ports import Row
 from aurea.testing.store import MemoryEventStore
@@ -229,3 +229,11 @@ def test_a_folder_in_its_place_blocks(path):
 def test_a_url_that_cannot_be_used_says_so(url):
     with pytest.raises(UsageError):
         SqlEventStore(url)
+
+
+def test_one_ledger_has_one_place_however_its_url_is_spelt(tmp_path):
+    spelt = ("postgres://me:secret@LOCALHOST:5432/x?sslmode=require", "postgresql+psycopg://127.0.0.1/x")
+    assert {place_of(url, tmp_path) for url in spelt} == {"postgresql://localhost/x"}
+    assert place_of("mariadb://db.example.org:3307/x", tmp_path) == "mysql://db.example.org:3307/x"
+    assert place_of(f"sqlite:///{tmp_path / 'home' / 'ledger.db'}", tmp_path / "home") == "sqlite:///ledger.db"
+    assert place_of("sqlite:////srv/ledger.db", tmp_path) == "sqlite:////srv/ledger.db"

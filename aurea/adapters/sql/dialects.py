@@ -20,6 +20,7 @@ LOCK_WAIT_S = 60
 _CONNECT_S = 10
 _ANSWER_S = 120  # longer than any lock is waited for; a long migration may have `?read_timeout=` in the URL
 _OPEN_TRIES = 50
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _REFUSED = "the ledger is append-only"
 
 
@@ -246,7 +247,7 @@ def shown(url: sa.URL) -> str:
 def place_of(text: str, home: Path) -> str:
     """Where the ledger at an SQLAlchemy URL is: a file in `home` relative to it, and no user, password or option.
 
-    So one ledger has one place, however its home was moved and whoever looks at it; other spellings of a host aside.
+    So one ledger has one place, however its home was moved and whoever looks at it; other names of a host aside.
     """
     url = sa.make_url(text)
     dialect = _BY_SCHEME[url.get_backend_name()]
@@ -255,4 +256,5 @@ def place_of(text: str, home: Path) -> str:
         file, root = Path(str(url.database)).absolute(), home.absolute()
         return f"sqlite:///{file.relative_to(root) if file.is_relative_to(root) else file}"
     port = f":{url.port}" if url.port not in (None, dialect.port) else ""
-    return f"{dialect.name}://{(url.host or '').lower()}{port}/{url.database}"
+    host = (url.host or "localhost").lower()
+    return f"{dialect.name}://{'localhost' if host in _LOOPBACK else host}{port}/{url.database}"
