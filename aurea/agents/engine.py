@@ -14,7 +14,7 @@ from aurea.agents.hands import Hands
 from aurea.agents.limits import MAX_TOOL_CALLS, MAX_TURNS, Limits
 from aurea.agents.loopguard import STALL_AT, LoopGuard, nudge
 from aurea.agents.roles import RoleSpec, role_of
-from aurea.agents.tools.toolbox import tools_for
+from aurea.agents.tools.toolbox import listed, tools_for
 from aurea.agents.transcript import Transcript
 from aurea.domain.errors import AureaError, Permanent, Transient
 from aurea.domain.messages import (
@@ -73,7 +73,6 @@ class LoopEngine:
         limits = Limits(assignment.timeout_s, self._max_turns, self._max_tool_calls)
         tools = tools_for(role.name, assignment, self._commands, self._clock, limits.remaining)
         hands = Hands(self._run, self._ledger, self._clock, assignment, tools, role.result)
-        specs = (*(tool.spec for tool in tools.values()), role.result.spec)
         with closing(Transcript(log_path(self._folder, assignment), self._clock.now)) as talk:
             talk.add(0, SystemMessage(text=assignment.system))
             talk.add(0, UserMessage(text=assignment.task))
@@ -82,7 +81,7 @@ class LoopEngine:
                 if (ended := conversation.prepare()) is not None:
                     return ended
                 step = limits.turns
-                reply = await self._ask(assignment, step, talk, specs, limits)
+                reply = await self._ask(assignment, step, talk, (*listed(tools), role.result.spec), limits)
                 if isinstance(reply, str):
                     return conversation.exhausted(reply)
                 ended = await conversation.take(step, reply)
@@ -181,6 +180,9 @@ class _Conversation:
             answer = await self._hands.do(step, call, no=no, truncated=truncated)
             self._limits.spend(answer.seconds)
             self._talk.add(step, ToolMessage(call=call.id, name=call.name, text=answer.text))
+            if answer.ends is not None:
+                used = self._limits
+                return AgentOutcome(ended=answer.ends, turns=used.turns, tool_calls=used.tool_calls)
             count = self._guard.count(call.name, call.arguments, answer.text, changed=answer.changed)
             if count >= STALL_AT:
                 return self._stalled(f"it called {call.name} {count} times with the same arguments and result")
@@ -225,7 +227,7 @@ def log_path(folder: Path, assignment: Assignment) -> Path:
 def _limit_behind(fault: AureaError, *, last: bool) -> str | None:
     """The limit that a model call ran into; None where something else is at fault. `last`: it had all the time left."""
     kind = getattr(fault, "kind", None)  # model clients say so of their own faults
-    if kind == "timeout" and last:
+    if getattr(fault, "out_of_time", False) or (kind == "timeout" and last):
         return "time"
     return "context" if kind == "context_too_long" else None
 

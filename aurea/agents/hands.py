@@ -18,7 +18,7 @@ from aurea.domain.lifecycle import Actor
 from aurea.domain.messages import ToolCall
 from aurea.domain.state import ToolRecord
 from aurea.ledger.chain import digest
-from aurea.ports import Assignment, Clock, Ledger
+from aurea.ports import Assignment, Clock, Ending, Ledger
 
 Outcome = Literal["ok", "error", "refused", "interrupted"]
 
@@ -31,13 +31,17 @@ DONE_BEFORE = "done before an interruption; the file has its new content"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model is told of a call, how it ended, and its seconds. `changed`: a file is different now."""
+    """What the model is told of a call, how it ended, and its seconds.
+
+    `changed`: a file is different now; `ends`: the conversation is over with it, and how.
+    """
 
     text: str
     outcome: Outcome
     seconds: float = 0.0
     reason: str = ""
     changed: bool = False
+    ends: Ending | None = None
 
 
 class Hands:
@@ -116,17 +120,20 @@ class Hands:
         except ToolFailed as failed:
             text, outcome, reason = f"Failed: {failed}", "error", failed.message
         seconds = round(self._clock.monotonic() - began - (tool.waited - waited), 6)
-        changed = outcome == "ok" and tool.writes and tool.repeatable
-        return Answer(storable(text), "ok" if outcome == "ok" else "error", seconds, storable(reason), changed)
+        if outcome == "error":
+            return Answer(storable(text), "error", seconds, storable(reason))
+        changed = tool.writes and tool.repeatable
+        return Answer(storable(text), "ok", seconds, changed=changed, ends=tool.ends(arguments))
 
     def _replayed(self, call: ToolCall, started: ToolStarted, ended: ToolEnded) -> Answer:
         """The recorded answer; the tool takes note of it, as it did when it was given."""
         tool = self._tools.get(started.tool)
-        changed = False
+        changed, ends = False, None
         if tool is not None and ended.outcome == "ok":
-            tool.remember(as_object(call.arguments))
-            changed = tool.writes and tool.repeatable
-        return Answer(self._ledger.body(ended.body), ended.outcome, ended.seconds, ended.reason, changed)
+            arguments = as_object(call.arguments)
+            tool.remember(arguments)
+            changed, ends = tool.writes and tool.repeatable, tool.ends(arguments)
+        return Answer(self._ledger.body(ended.body), ended.outcome, ended.seconds, ended.reason, changed, ends)
 
     def _record(self, step: int, call: ToolCall) -> ToolRecord | None:
         at = self._assignment

@@ -13,7 +13,10 @@ from aurea.domain.spec import ROLES
 
 READING = ("read_file", "list_directory", "search_codebase", "git_status", "git_diff", "git_log")
 CHANGING = ("write_file", "append_file", "edit_file", "delete_file", "run_shell", "run_python", "git_commit")
-WORKING = frozenset(READING + CHANGING)
+TEAMWORK = ("post_insight", "log_design_decision", "raise_escalation", "create_subtasks")
+WORKING = frozenset((*READING, *CHANGING, *TEAMWORK, "search_tools"))
+WORKERS = frozenset(ROLES) - {"planner", "reviewer", "guardian"}
+REVIEWING = frozenset((*READING, "post_insight", "search_tools"))
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ def role_of(name: str) -> RoleSpec:
     if name == "planner":
         return RoleSpec(name, ("planner",), frozenset(READING), PLAN)
     if name == "reviewer":
-        return RoleSpec(name, ("reviewer",), frozenset(READING), REVIEW)
+        return RoleSpec(name, ("reviewer",), REVIEWING, REVIEW)
     own = () if name == "coder" else (name,)
     return RoleSpec(name, ("coder", *own), WORKING, REPORT)
 

@@ -71,7 +71,11 @@ async def again_or_ask(run: Run, item: str) -> None:
         why = f"reviews sent it back {entry.returned_by_reviews} times, {run.spec.review_loops} are allowed"
     if why is None:
         cause = f"goes on with what attempt {len(entry.attempts)} taught"
-        await run.record(ItemMoved(source=ItemState.FAILED, target=ItemState.READY, cause=cause), item=item)
+        moves = [ItemMoved(source=ItemState.FAILED, target=ItemState.READY, cause=cause)]
+        if needed := run.state.unlanded(item):  # which its agent had proposed, and waits for
+            waits = f"waits for {', '.join(needed)}"
+            moves.append(ItemMoved(source=ItemState.READY, target=ItemState.BLOCKED, cause=waits))
+        await run.record(*moves, item=item)
         return
     last = entry.current.reason if entry.current else None
     await questions.escalate(run, item, ItemState.FAILED, f"{why}; the last one: {last}" if last else why)

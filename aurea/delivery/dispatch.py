@@ -72,6 +72,9 @@ async def _release(run: Run) -> None:
     for name in manager.newly_ready(run.state):
         fact = ItemMoved(source=ItemState.PLANNED, target=ItemState.READY, cause="its dependencies have landed")
         await run.record(fact, item=name)
+    for name in manager.unblocked(run.state):
+        fact = ItemMoved(source=ItemState.BLOCKED, target=ItemState.READY, cause="what it waited for has landed")
+        await run.record(fact, item=name)
     for name in manager.released(run.state):
         fact = ItemMoved(source=ItemState.WAITING_HUMAN, target=ItemState.READY, cause="the question was answered")
         await run.record(fact, item=name)

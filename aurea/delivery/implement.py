@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from aurea.agents import results, roles
-from aurea.delivery import workspaces
+from aurea.delivery import questions, workspaces
 from aurea.delivery.attempts import current
 from aurea.delivery.context import Run
+from aurea.delivery.desk import AgentDesk, question
 from aurea.domain.errors import Blocked, BudgetReached, Permanent, WorkspaceLost
 from aurea.domain.events import AttemptEnded, ItemMoved
 from aurea.domain.lifecycle import Actor, ItemState
@@ -48,6 +49,8 @@ async def _work(run: Run, item: str, attempt: Attempt, workspace: Workspace) -> 
         timeout_s=run.spec.timeout_s,
         workspace=workspace,
         env=run.environment(workspace, {}),
+        desk=AgentDesk(run, item, attempt.number, attempt.role),
+        all_tools=run.spec.all_tools(attempt.role),
     )
     try:
         return await run.engine.run(assignment)
@@ -67,6 +70,8 @@ async def _submit(run: Run, item: str, attempt: Attempt, workspace: Workspace, o
     report = results.report_of(outcome.result) if outcome.result is not None else None
     if shot.refused:
         ending, reason = "refused", f"the workspace holds what cannot be committed: {', '.join(shot.refused)}"
+    elif outcome.ended in ("escalated", "deferred"):
+        ending, reason = outcome.ended, _asked_for(run, item, attempt.number)
     elif outcome.ended != "result":
         ending, reason = outcome.ended, outcome.reason or f"ran out of {outcome.limit}"
     elif not shot.files:
@@ -78,6 +83,7 @@ async def _submit(run: Run, item: str, attempt: Attempt, workspace: Workspace, o
             "outcome": ending,
             "reason": reason,
             "limit": outcome.limit,
+            "spent": ending not in ("escalated", "deferred"),
             "ref": ref,
             "sha": shot.sha,
             "tree": shot.tree,
@@ -88,12 +94,25 @@ async def _submit(run: Run, item: str, attempt: Attempt, workspace: Workspace, o
     )
 
 
+def _asked_for(run: Run, item: str, attempt: int) -> str:
+    """Why an agent stopped before its work was done."""
+    raised = run.state.escalation(item, attempt)
+    if raised is not None:
+        return f"{raised.kind}: {raised.text}"
+    return f"waits for {', '.join(run.state.unlanded(item)) or 'what it had proposed'}"
+
+
 async def _move_on(run: Run, item: str, ended: AttemptEnded, number: int) -> None:
     if ended.outcome == "submitted":
         move = ItemMoved(source=ItemState.ACTIVE, target=ItemState.AWAITING_QA, cause="the agent submitted its work")
         await run.record(move, actor=Actor.AGENT, item=item, attempt=number)
         return
     await workspaces.remove(run, item, current(run, item))
+    raised = run.state.escalation(item, number)
+    if ended.outcome == "escalated" and raised is not None:
+        title = question(raised, run.state.item(item).spec.name)
+        await questions.escalate(run, item, ItemState.ACTIVE, raised.text, title)
+        return
     cause = ended.reason or ended.outcome
     await run.record(
         ItemMoved(source=ItemState.ACTIVE, target=ItemState.FAILED, cause=cause), item=item, attempt=number

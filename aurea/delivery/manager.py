@@ -24,6 +24,12 @@ def newly_ready(state: RunState) -> list[str]:
     ]
 
 
+def unblocked(state: RunState) -> list[str]:
+    """Items that waited for others in the middle of their work, all of which have landed."""
+    blocked = [name for name, item in state.items.items() if item.state is ItemState.BLOCKED]
+    return [name for name in blocked if not state.unlanded(name)]
+
+
 def startable(state: RunState, busy: Collection[str], room: int) -> list[str]:
     """At most `room` items that somebody should take up now: highest priority, then longest remaining chain, first.
 

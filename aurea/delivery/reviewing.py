@@ -5,6 +5,7 @@ from __future__ import annotations
 from aurea.agents import briefs, results, roles
 from aurea.delivery import workspaces
 from aurea.delivery.context import Run
+from aurea.delivery.desk import AgentDesk
 from aurea.domain.events import ReviewEnded
 from aurea.domain.evidence import Evidence, Review, evidence_id
 from aurea.domain.lifecycle import Actor
@@ -41,6 +42,8 @@ async def review(run: Run, item: str, attempt: int, index: int) -> None:
             model=reviewer.model,
             workspace=workspace,
             env=run.environment(workspace, {}),
+            desk=AgentDesk(run, item, attempt, f"{reviewer.role}-{index}"),
+            all_tools=run.spec.all_tools(reviewer.role),
         )
     )
     if outcome.result is not None:

@@ -119,6 +119,21 @@ class ToolRecord:
     ended: ev.ToolEnded | None = None
 
 
+@dataclass(frozen=True)
+class Note:
+    """What an agent handed in, with its place in the run: a planner's has no item, and its round as attempt."""
+
+    item: str | None
+    attempt: int
+    at: datetime
+    fact: ev.InsightPosted | ev.DecisionLogged | ev.EscalationRaised
+
+    @property
+    def author(self) -> str:
+        """Who it was: `coder of storage, attempt 2`."""
+        return f"{self.fact.conversation} of {self.item or 'the plan'}, attempt {self.attempt}"
+
+
 @dataclass
 class OpenQuestion:
     """A question that nobody has answered yet. `shown`: the flow run in which it can be answered.

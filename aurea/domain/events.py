@@ -28,6 +28,13 @@ from aurea.domain.facts import (
     RunLinked,
     RunResumed,
 )
+from aurea.domain.team_facts import (
+    DecisionLogged,
+    EscalationRaised,
+    InsightPosted,
+    SubtasksJudged,
+    SubtasksProposed,
+)
 from aurea.domain.work_facts import (
     AttemptEnded,
     AttemptStarted,
@@ -59,9 +66,12 @@ __all__ = [
     "BudgetReserved",
     "BudgetSettled",
     "CheckEnded",
+    "DecisionLogged",
     "Draft",
+    "EscalationRaised",
     "Event",
     "Fact",
+    "InsightPosted",
     "ItemMoved",
     "LandingLanded",
     "LandingRefused",
@@ -88,6 +98,8 @@ __all__ = [
     "RunEnding",
     "RunLinked",
     "RunResumed",
+    "SubtasksJudged",
+    "SubtasksProposed",
     "ToolEnded",
     "ToolStarted",
     "VerdictGiven",
@@ -101,6 +113,7 @@ AnyFact = Annotated[
         PlanProposed, PlanRejected, PlanAccepted, PlanChanged, OrderGiven,
         ItemMoved, AttemptStarted, AttemptEnded,
         ModelAsked, ModelAnswered, ModelFailed, ToolStarted, ToolEnded,
+        InsightPosted, DecisionLogged, EscalationRaised, SubtasksProposed, SubtasksJudged,
         CheckEnded, PrecheckEnded, ReviewEnded, VerdictGiven,
         LandingStarted, LandingRefused, LandingLanded, BaseMoved,
         QuestionAsked, QuestionShown, QuestionAnswered, QuestionWithdrawn, QualityJudged,

@@ -129,11 +129,12 @@ class Reviewer(Part):
 
 
 class RoleChoice(Part):
-    """Which model plays a role, and with which options."""
+    """Which model plays a role, with which options, and whether it is shown all its tools or the most used ones."""
 
     model: Text | None = None
     fallback: tuple[Text, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
+    tools: Literal["core", "all"] = "core"
 
 
 class ItemSpec(Part):
@@ -229,6 +230,10 @@ class Spec(Part):
             for check in self.checks or ()
             if check.when in ("both", moment) and (not wanted or check.name in wanted)
         )
+
+    def all_tools(self, role: str) -> bool:
+        """Whether agents of `role` are shown every tool at once."""
+        return role in self.roles and self.roles[role].tools == "all"
 
     @property
     def gate_checks(self) -> tuple[Check, ...]:

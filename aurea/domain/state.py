@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Protocol
 
 from aurea.domain import events as ev
-from aurea.domain.attempt import Attempt, Item, OpenQuestion, ToolRecord
+from aurea.domain.attempt import Attempt, Item, Note, OpenQuestion, ToolRecord
 from aurea.domain.errors import IllegalMove, Permanent
 from aurea.domain.evidence import Cost, Evidence, Question, deadline
 from aurea.domain.lifecycle import Actor, ItemState, check_move
 
-__all__ = ["Attempt", "Item", "OpenQuestion", "Place", "RunState", "ToolPlace", "ToolRecord"]
+__all__ = ["Attempt", "Item", "Note", "OpenQuestion", "Place", "RunState", "ToolPlace", "ToolRecord"]
 
 Place = tuple[str | None, int, str, int]
 ToolPlace = tuple[str | None, int, str, int, str]
@@ -37,6 +37,8 @@ class RunState:
     rejections: list[ev.PlanRejected] = field(default_factory=list)
     proposals: dict[int, ev.PlanProposed] = field(default_factory=dict)
     items: dict[str, Item] = field(default_factory=dict)
+    parents: dict[str, str] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
     evidence: dict[str, Evidence] = field(default_factory=dict)
     questions: dict[str, OpenQuestion] = field(default_factory=dict)
     asked_questions: dict[str, Question] = field(default_factory=dict)
@@ -79,6 +81,27 @@ class RunState:
     def reserved_usd(self) -> float:
         """What is held back for model calls on their way."""
         return sum(self.reserved.values())
+
+    @property
+    def insights(self) -> list[Note]:
+        """What agents told those after them, oldest first."""
+        return [note for note in self.notes if isinstance(note.fact, ev.InsightPosted)]
+
+    @property
+    def decisions(self) -> list[Note]:
+        """The design decisions of agents, oldest first."""
+        return [note for note in self.notes if isinstance(note.fact, ev.DecisionLogged)]
+
+    def unlanded(self, item: str) -> list[str]:
+        """What `item` depends on that has not landed."""
+        needs = self.item(item).spec.depends_on
+        return [name for name in needs if self.item(name).state is not ItemState.COMPLETE]
+
+    def escalation(self, item: str, attempt: int) -> ev.EscalationRaised | None:
+        """What the agent of an attempt asked a person for, where it did."""
+        asked = [n.fact for n in self.notes if (n.item, n.attempt) == (item, attempt)]
+        raised = [fact for fact in asked if isinstance(fact, ev.EscalationRaised) and fact.kind != "needs_research"]
+        return raised[-1] if raised else None
 
     def apply(self, event: ev.Event) -> None:
         """Take one more event in, in the order of the ledger."""
@@ -271,7 +294,7 @@ def _apply_work(run: RunState, event: ev.Event) -> None:
 
 
 def _apply_calls(run: RunState, event: ev.Event) -> None:
-    """The journal of model and tool calls, and the money."""
+    """The journal of model and tool calls, the money, and what agents hand in."""
     match event.fact:
         case ev.ModelAsked() as fact:
             run.asked[_place(event, fact)] = fact
@@ -291,8 +314,13 @@ def _apply_calls(run: RunState, event: ev.Event) -> None:
         case ev.BudgetSettled() as fact:
             run.reserved.pop(_place(event, fact), None)
             run.spent_usd = round(run.spent_usd + fact.usd, 9)
-        case ev.ModelFailed():
+        case ev.ModelFailed() | ev.SubtasksProposed():
             pass
+        case ev.InsightPosted() | ev.DecisionLogged() | ev.EscalationRaised() as fact:
+            run.notes.append(Note(event.item, event.attempt or 0, event.ts, fact))
+        case ev.SubtasksJudged() as fact:
+            if fact.accepted and event.item is not None:
+                run.parents.update(dict.fromkeys(fact.items, event.item))
         case _:
             raise AssertionError(f"no fold for {event.type!r}")
 

@@ -20,10 +20,15 @@ class AttemptStarted(Fact):
 
 
 class AttemptEnded(Fact):
-    """The agent's part is over. `ref`, `sha`, `tree` keep what it wrote; `spent`: it counts against `max_attempts`."""
+    """The agent's part is over. `ref`, `sha`, `tree` keep what it wrote; `spent`: it counts against `max_attempts`.
+
+    `escalated`: it asks for a person; `deferred`: it waits for work items that it had proposed.
+    """
 
     type: Literal["attempt.ended"] = "attempt.ended"
-    outcome: Literal["submitted", "empty", "exhausted", "refused", "stalled", "lost", "abandoned"]
+    outcome: Literal[
+        "submitted", "empty", "exhausted", "refused", "stalled", "lost", "abandoned", "escalated", "deferred"
+    ]
     reason: str = ""
     limit: str | None = None
     spent: bool = True

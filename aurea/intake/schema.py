@@ -66,6 +66,7 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "model": "`provider:model`, split at the first colon, or a model of the run's provider.",
         "fallback": "Models to go on with when this one has no capacity.",
         "options": "Options of the provider, passed through (num_ctx, temperature ...).",
+        "tools": "Show the most used tools and let the agent search for the rest (core), or show all of them.",
     },
     "ItemSpec": {
         "id": "Short name: lower-case letters, digits, `_` and `-`.",

@@ -1,6 +1,6 @@
 """The seams of the core: what it needs from the outside world, as protocols. Adapters and fakes stand behind them."""
 
-from aurea.ports.agents import AgentEngine, AgentOutcome, Assignment, ModelClient, Tool
+from aurea.ports.agents import AgentEngine, AgentOutcome, Assignment, Desk, Ending, ModelClient, Tool
 from aurea.ports.clock import Clock
 from aurea.ports.commands import CommandLine, CommandResult, CommandRunner
 from aurea.ports.git import Change, Merge, Repository, Snapshot, TreeFile, Workspace
@@ -16,6 +16,8 @@ __all__ = [
     "CommandLine",
     "CommandResult",
     "CommandRunner",
+    "Desk",
+    "Ending",
     "EventStore",
     "Judgement",
     "Ledger",

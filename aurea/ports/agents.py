@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from aurea.domain.messages import ModelReply, ModelRequest, ToolSpec
+from aurea.domain.spec import ItemSpec
 from aurea.ports.git import Workspace
 
 
@@ -18,11 +19,38 @@ class ModelClient(Protocol):
         ...
 
 
+Ending = Literal["escalated", "deferred"]
+
+
+class Desk(Protocol):
+    """Where the agent of one conversation hands in what is meant for others. Handing in twice is as handing in once.
+
+    Each method answers in words for the agent; `ToolRefused` says what is not taken, and why.
+    """
+
+    async def insight(self, text: str) -> str:
+        """Something that agents after this one should know."""
+        ...
+
+    async def decision(self, title: str, text: str) -> str:
+        """A decision on the design, which agents after this one keep to."""
+        ...
+
+    async def escalate(self, kind: str, text: str) -> str:
+        """What the agent cannot decide or get by itself."""
+        ...
+
+    async def subtasks(self, items: Sequence[ItemSpec], *, wait: bool) -> str:
+        """Work items that it proposes; with `wait` its own goes on when they have landed. The manager decides."""
+        ...
+
+
 @dataclass(frozen=True)
 class Assignment:
     """What an agent is to do: its place in the run, its role, its first messages, and where it may work.
 
-    `model` is a `provider:model` of its own where the role's is not meant.
+    `model` is a `provider:model` of its own where the role's is not meant. Without a `desk` it has nobody to turn to.
+    `all_tools`: requests list every tool of the role, not only the most used ones.
     """
 
     item: str | None
@@ -35,13 +63,18 @@ class Assignment:
     model: str | None = None
     workspace: Workspace | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    desk: Desk | None = None
+    all_tools: bool = False
 
 
 @dataclass(frozen=True)
 class AgentOutcome:
-    """How a conversation ended: `result` holds the arguments of the result tool when it was called and valid."""
+    """How a conversation ended: `result` holds the arguments of the result tool when it was called and valid.
 
-    ended: Literal["result", "exhausted", "stalled"]
+    `escalated`: the agent asks for a person; `deferred`: it waits for work items that it had proposed.
+    """
+
+    ended: Literal["result", "exhausted", "stalled", "escalated", "deferred"]
     result: Mapping[str, object] | None = None
     limit: str | None = None
     reason: str = ""

@@ -174,4 +174,23 @@ def _call(fact: ev.AnyFact) -> str:
             doubt = " (in doubt)" if fact.in_doubt else ""
             return f"{fact.conversation} step {fact.step}: {money(fact.usd)} settled{doubt}"
         case _:
+            return _team(fact)
+
+
+def _team(fact: ev.AnyFact) -> str:
+    """What agents hand in, and what becomes of it."""
+    match fact:
+        case ev.InsightPosted():
+            return f"insight: {one_line(fact.text)}"
+        case ev.DecisionLogged():
+            return f"design decision: {one_line(fact.title)}"
+        case ev.EscalationRaised():
+            return f"escalates {fact.kind}: {one_line(fact.text)}"
+        case ev.SubtasksProposed():
+            wait = " and waits for them" if fact.wait else ""
+            return f"proposes {many(len(fact.items), 'item')}{wait}: {', '.join(item.id for item in fact.items)}"
+        case ev.SubtasksJudged():
+            done = "accepted" if fact.accepted else "refused"
+            return f"{done}: {', '.join(fact.items)}" + (f": {'; '.join(fact.reasons)}" if fact.reasons else "")
+        case _:
             return fact.type

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aurea.agents.tools.discovery import CORE
 from aurea.domain.errors import Blocked, BudgetReached, Transient, WorkspaceLost
 from aurea.domain.messages import AssistantMessage, SystemMessage, ToolMessage, UserMessage
 from aurea.models.faults import Server, fault
@@ -39,7 +40,7 @@ async def test_a_conversation_from_first_message_to_result(tmp_path: Path) -> No
     first = bench.model.requests[0]
     assert [type(m) for m in first.messages] == [SystemMessage, UserMessage]
     assert first.address.key == ("storage", 1, "coder", 1)
-    assert {tool.name for tool in first.tools} >= {"read_file", "run_shell", "git_commit", "submit_report"}
+    assert {tool.name for tool in first.tools} == {*CORE, "search_tools", "submit_report"}
     kinds = [type(m) for m in bench.told()]
     assert kinds[2:] == [AssistantMessage, ToolMessage, AssistantMessage, ToolMessage, ToolMessage]
     assert bench.runner.calls[0].argv == ("bash", "-c", "echo hello")

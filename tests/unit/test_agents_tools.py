@@ -15,7 +15,7 @@ from aurea.agents.tools.base import AgentTool
 from aurea.agents.tools.toolbox import tools_for
 from aurea.domain.errors import Blocked, ToolFailed, ToolRefused
 from aurea.ports import Assignment, CommandLine, CommandResult
-from aurea.testing.agents import FolderWorkspace
+from aurea.testing.agents import FolderWorkspace, NotedDesk
 from aurea.testing.clock import SimulatedClock
 from aurea.testing.commands import ScriptedRunner
 
@@ -38,8 +38,9 @@ def make(workspace: FolderWorkspace, runner: ScriptedRunner) -> Callable[[], Too
 
     def tools() -> Tools:
         assignment = Assignment(
-            "i", 1, "coder", "coder", "", "", 900.0, workspace=workspace, env={"PATH": "/usr/bin:/bin"}
-        )
+            "i", 1, "coder", "coder", "", "", 900.0, workspace=workspace, env={"PATH": "/usr/bin:/bin"},
+            desk=NotedDesk(),
+        )  # fmt: skip
         return tools_for("coder", assignment, runner, SimulatedClock(), lambda: 900.0)
 
     return tools

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aurea.domain.errors import ToolRefused
 from aurea.domain.messages import ToolSpec
+from aurea.ports.agents import Ending
 
 SUMMARY = 120
 
@@ -53,7 +54,7 @@ class AgentTool(ABC, Generic[M]):
 
     def summary(self, arguments: Mapping[str, object]) -> str:
         """The call in a few words, for people who follow a run."""
-        for key in ("path", "command", "pattern", "message", "code", "ref"):
+        for key in ("path", "command", "pattern", "message", "code", "ref", "query"):
             if value := arguments.get(key):
                 return " ".join(str(value).split())[:SUMMARY]
         return ""
@@ -69,6 +70,10 @@ class AgentTool(ABC, Generic[M]):
 
     def remember(self, arguments: Mapping[str, object]) -> None:
         """Take note of a call that ended well, now or before this conversation was taken up again."""
+
+    def ends(self, arguments: Mapping[str, object]) -> Ending | None:
+        """How the conversation ends with this call, where it ended well; None: it goes on."""
+        return None
 
 
 def parse(model: type[M], arguments: Mapping[str, object]) -> M:

@@ -10,15 +10,17 @@ from aurea.agents.roles import WORKING, role_of
 from aurea.agents.tools.base import AgentTool
 from aurea.agents.tools.beneath import Beneath
 from aurea.agents.tools.commands import RunPython, RunShell, Terminal
+from aurea.agents.tools.discovery import CORE, SearchTools, listed
 from aurea.agents.tools.files import AppendFile, DeleteFile, EditFile, FileMemory, ListDirectory, ReadFile, WriteFile
 from aurea.agents.tools.git import GitCommit, GitDiff, GitLog, GitStatus
 from aurea.agents.tools.search import SearchCodebase
+from aurea.agents.tools.teamwork import desk_tools
 from aurea.domain.errors import ToolRefused
 from aurea.ports import Assignment, Clock, CommandRunner
 
-NOT_YET = frozenset(
-    {"create_subtasks", "post_insight", "log_design_decision", "raise_escalation", "web_search", "search_tools"}
-)
+NOT_YET = frozenset({"web_search"})
+
+__all__ = ["listed", "pick", "tools_for"]
 
 
 def tools_for(
@@ -48,9 +50,12 @@ def tools_for(
         GitDiff(terminal),
         GitLog(terminal),
         GitCommit(terminal),
+        *(desk_tools(assignment.desk) if assignment.desk is not None else ()),
     ]
     bundle = role_of(role).tools
-    return {tool.spec.name: tool for tool in everything if tool.spec.name in bundle}
+    held = [tool for tool in everything if tool.spec.name in bundle]
+    hidden = () if assignment.all_tools else [tool for tool in held if tool.spec.name not in CORE]
+    return {tool.spec.name: tool for tool in (*held, SearchTools(hidden))}
 
 
 def pick(tools: Mapping[str, AgentTool[Any]], name: str, role: str, result: str) -> AgentTool[Any]:
