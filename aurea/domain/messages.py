@@ -99,7 +99,10 @@ class Usage(Value):
 
 
 class ModelRequest(Value):
-    """One model call as Aurea means it, before any vendor's wire format. `try_number` counts transport tries of it."""
+    """One model call as Aurea means it, before any vendor's wire format. `try_number` counts transport tries of it.
+
+    `timeout_s` is for one try, `remaining_s` for the own time of all together (None: no limit).
+    """
 
     address: Address
     model: ModelRef
@@ -107,6 +110,7 @@ class ModelRequest(Value):
     tools: tuple[ToolSpec, ...] = ()
     max_output_tokens: int = 16_384
     timeout_s: float = 120.0
+    remaining_s: float | None = None
     try_number: int = 1
 
 

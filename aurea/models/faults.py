@@ -84,19 +84,24 @@ def fault(
     *,
     retry_after: float | None = None,
     maybe_billed: bool | None = None,
+    remedy: str = "",
 ) -> TransientFault | BlockedFault | PermanentFault:
-    """The error for a call to `server` that failed as `kind` says; `detail` is what the other side said."""
+    """The error for a call to `server` that failed as `kind` says; `detail` is what the other side said.
+
+    `remedy` goes before the usual one of its kind.
+    """
     said = f": {detail.strip()}" if detail.strip() else ""
     error: TransientFault | BlockedFault | PermanentFault
     if kind in TRANSIENT:
-        remedy = "check that it runs and that its address is right" if kind == "connection" else ""
-        error = TransientFault(f"{server} {TRANSIENT[kind]}{said}", remedy=remedy, retry_after=retry_after)
+        usual = "check that it runs and that its address is right" if kind == "connection" else ""
+        error = TransientFault(f"{server} {TRANSIENT[kind]}{said}", remedy=remedy or usual, retry_after=retry_after)
     elif kind in BLOCKED:
-        what, remedy = BLOCKED[kind]
-        error = BlockedFault(f"{server} {what}{said}", remedy=remedy.format(key=server.key_variable or "its key"))
+        what, usual = BLOCKED[kind]
+        usual = usual.format(key=server.key_variable or "its key")
+        error = BlockedFault(f"{server} {what}{said}", remedy=remedy or usual)
     else:
-        what, remedy = PERMANENT[kind]
-        error = PermanentFault(f"{server} {what}{said}", remedy=remedy)
+        what, usual = PERMANENT[kind]
+        error = PermanentFault(f"{server} {what}{said}", remedy=remedy or usual)
     error.kind = kind
     error.maybe_billed = kind in DOUBTFUL if maybe_billed is None else maybe_billed
     return error

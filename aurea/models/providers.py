@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,7 +52,7 @@ PROVIDERS: dict[str, Provider] = {
         Provider("google", "https://generativelanguage.googleapis.com", "google", ("googleapis.com",)),
         Provider("openrouter", "https://openrouter.ai/api/v1", "openrouter", ("openrouter.ai",)),
         Provider("glm", "https://api.z.ai/api/paas/v4", "zai", _GLM),
-        Provider("ollama", "http://127.0.0.1:11434"),
+        Provider("ollama", "http://127.0.0.1:11434", None, ("ollama.com",), available=True),
         Provider("mlx", "http://127.0.0.1:8080/v1"),
         Provider("replay", available=True),
     )
@@ -88,7 +89,36 @@ def endpoint(name: str, environ: Mapping[str, str]) -> Endpoint:
     """Where the requests of the provider `name` go, by the vendor's own variables in `environ`."""
     provider = PROVIDERS[name]
     url = environ.get(provider.address_variable or "", "").strip() or provider.url
+    url = ollama_url(url) if name == "ollama" else url
     return Endpoint(provider, url, environ.get(provider.key_variable or "", "").strip())
+
+
+def ollama_url(said: str) -> str:
+    """The URL that OLLAMA_HOST means, in every form that Ollama takes: host, host:port, :port, with or without a scheme.
+
+    The address that a server listens on is good for asking it too: 0.0.0.0 means this machine. `UsageError` where it
+    is no address.
+    """
+    text = said.strip(" \"'")
+    scheme, mark, rest = text.partition("://")
+    if not mark:
+        scheme, rest = ("https" if text.startswith("ollama.com") else "http"), text
+    place, _, path = rest.partition("/")
+    with suppress(ValueError):
+        place = f"[{ipaddress.IPv6Address(place)}]"
+    try:
+        parts = urlsplit(f"{scheme}://{place}")
+        host, port = parts.hostname or "127.0.0.1", parts.port
+        if scheme not in ("http", "https"):
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"OLLAMA_HOST={said!r} is no address", remedy="write it as in 127.0.0.1:11434") from None
+    with suppress(ValueError):
+        if ipaddress.ip_address(host).is_unspecified:
+            host = "::1" if ":" in host else "127.0.0.1"
+    host = f"[{host}]" if ":" in host else host
+    usual = {"http": 80, "https": 443}[scheme] if mark or scheme == "https" else 11434
+    return f"{scheme}://{host}:{port or usual}/{path}".rstrip("/")
 
 
 def check_ready(name: str, environ: Mapping[str, str]) -> None:

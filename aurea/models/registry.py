@@ -19,22 +19,32 @@ from aurea.models.record import RecordingClient
 from aurea.models.replay import ReplayClient
 from aurea.models.retry import RetryClient
 from aurea.models.waiting import Waiting
-from aurea.models.wires import Wire, open_wire
+from aurea.models.wires import LoadingWire, Wire, open_wire
 from aurea.ports import Clock, Ledger, ModelClient
 
 
 class ProviderSwitch:
-    """Sends each request to the provider it names, within the request's time; one client each, made when needed."""
+    """Sends each request to the provider it names, within the request's time; one client each, made when needed.
 
-    def __init__(self, make: Callable[[str], Wire], address: Callable[[str], str]) -> None:
+    The time that a model takes to be loaded is no part of a request's: it counts as waiting.
+    """
+
+    def __init__(
+        self, make: Callable[[str], Wire], address: Callable[[str], str], *, clock: Clock, waiting: Waiting
+    ) -> None:
         self._make = make
         self._address = address
+        self._clock = clock
+        self._waiting = waiting
         self._wires: dict[str, Wire] = {}
         self._making = asyncio.Lock()
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """One answer of the named provider; a `timeout` fault when `request.timeout_s` is over."""
         wire = self._wires.get(request.model.provider) or await self._open(request.model.provider)
+        if isinstance(wire, LoadingWire):
+            await self._prepare(wire, request)
+            return await wire.complete(request)
         try:
             async with asyncio.timeout(request.timeout_s):
                 return await wire.complete(request)
@@ -42,6 +52,13 @@ class ProviderSwitch:
             provider = request.model.provider
             server = Server(provider, request.model.name, self._address(provider))
             raise fault("timeout", server, f"{request.timeout_s:g} s are over") from error
+
+    async def _prepare(self, wire: LoadingWire, request: ModelRequest) -> None:
+        began = self._clock.monotonic()
+        try:
+            await wire.prepare(request)
+        finally:
+            self._waiting.add(request.address.key, self._clock.monotonic() - began)
 
     async def _open(self, provider: str) -> Wire:
         async with self._making:
@@ -93,11 +110,14 @@ def build_client(
     the cassette to play or to write cannot be used.
     """
     prices = Prices(lambda provider: endpoint(provider, environ).local)
+    waiting = Waiting()
     switch = ProviderSwitch(
-        make or wires(spec, environ, clock), lambda provider: endpoint(provider, environ).shown or "no address"
+        make or wires(spec, environ, clock),
+        lambda provider: endpoint(provider, environ).shown or "no address",
+        clock=clock,
+        waiting=waiting,
     )
     limit = limit_usd or (lambda: None if spec.budget_usd == "none" else float(spec.budget_usd))
-    waiting = Waiting()
     budget = BudgetClient(switch, ledger=ledger, run=run, prices=prices, clock=clock, waiting=waiting, limit=limit)
     retry = RetryClient(budget, ledger=ledger, run=run, clock=clock, waiting=waiting)
     client: ModelClient = JournalClient(retry, ledger=ledger, run=run, prices=prices, clock=clock, waiting=waiting)

@@ -78,7 +78,7 @@ LINES = [
     ("roles: {codr: x}", "4:9: roles.codr: unknown role 'codr'; the roles are planner, "),
     ("roles: {coder: 5}", "4:16: roles.coder: must be a mapping, not 5"),
     ("roles: {coder: 'qwen3:8b'}", "4:16: roles.coder: unknown provider 'qwen3'; write provider:model with one of "),
-    ("roles: {coder: 'ollama:qwen3:8b'}", "4:16: roles.coder: provider ollama: not available yet"),
+    ("roles: {coder: 'mlx:qwen3:8b'}", "4:16: roles.coder: provider mlx: not available yet"),
     ("roles: {coder: {model: 'openai:'}}", "4:24: roles.coder.model: no model after `openai:`"),
     ("roles: {coder: {fallback: ['openai:x']}}", "4:27: roles.coder.fallback: `fallback`: not available yet"),
     ("reviewers: [{focus: x, modl: y}]", "4:24: reviewers.0.modl: unknown key 'modl'; did you mean 'model'?"),

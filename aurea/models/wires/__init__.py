@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from aurea.domain.errors import NotAvailableYet
 from aurea.domain.messages import ModelReply, ModelRequest
@@ -22,6 +22,18 @@ class Wire(Protocol):
         ...
 
 
+@runtime_checkable
+class LoadingWire(Wire, Protocol):
+    """A client of a server that has to load a model before it answers, and that sees its answers come.
+
+    Its calls have no limit from outside: it keeps the limits of a request by itself.
+    """
+
+    async def prepare(self, request: ModelRequest) -> None:
+        """Wait until the model of a request is loaded, however long that usually takes."""
+        ...
+
+
 def open_wire(provider: str, environ: Mapping[str, str], *, headers: bool | str = True) -> Wire:
     """A client of `provider`, addressed and keyed by the vendor's variables in `environ`.
 
@@ -34,4 +46,8 @@ def open_wire(provider: str, environ: Mapping[str, str], *, headers: bool | str 
             from aurea.models.wires.openai import OpenAIWire
 
             return OpenAIWire(there, headers=headers)
+        case "ollama":
+            from aurea.models.wires.ollama import OllamaWire
+
+            return OllamaWire(there, headers=headers)
     raise NotAvailableYet(f"provider {provider!r}")
