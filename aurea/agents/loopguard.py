@@ -18,15 +18,26 @@ class LoopGuard:
         self._counts: dict[str, int] = {}
         self._changes: set[str] = set()
 
-    def count(self, tool: str, arguments: Mapping[str, Any] | str, text: str, *, changed: bool) -> int:
-        """How often this call had this result. `changed`: it changed a file, after which results may differ."""
-        said = json.dumps([tool, arguments, text], sort_keys=True, default=str)
-        key = hashlib.sha256(said.encode()).hexdigest()
+    def count(
+        self, tool: str, arguments: Mapping[str, Any] | str, text: str, *, changed: bool, waited: bool = False
+    ) -> int:
+        """How often this call had this result.
+
+        `changed`: it changed a file, after which results may differ. `waited`: it was a wait for something that takes
+        long, which is no loop however often it is made.
+        """
+        key = call_hash(tool, arguments, text)
         if changed and key not in self._changes:
             self._changes.add(key)
             self._counts.clear()
-        self._counts[key] = self._counts.get(key, 0) + 1
+        self._counts[key] = self._counts.get(key, 0) + (not waited)
         return self._counts[key]
+
+
+def call_hash(tool: str, arguments: Mapping[str, Any] | str, text: str = "") -> str:
+    """What tells a call and its result from others."""
+    said = json.dumps([tool, arguments, text], sort_keys=True, default=str)
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def nudge(tool: str, count: int) -> str | None:

@@ -22,18 +22,25 @@ class Transcript:
     def __init__(self, path: Path, now: Callable[[], datetime]) -> None:
         self.messages: list[Message] = []
         self._now = now
+        self._lines = 0
         self._before = _lines(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: TextIO = path.open("w", encoding="utf-8")
 
     def add(self, step: int, message: Message) -> None:
         """The next message, which belongs to model turn `step` (0: before the first)."""
-        line: dict[str, Any] = {"step": step, **message.model_dump(mode="json")}
-        index = len(self.messages)
-        old = self._before[index] if index < len(self._before) else {}
+        self.messages.append(message)
+        self._write({"step": step, **message.model_dump(mode="json")})
+
+    def note(self, step: int, text: str) -> None:
+        """Something that readers of the log should know, and that is not said to the model."""
+        self._write({"step": step, "role": "note", "text": text})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        old = self._before[self._lines] if self._lines < len(self._before) else {}
         known = {key: value for key, value in old.items() if key != "ts"} == line
         line["ts"] = old["ts"] if known else timestamp(self._now())
-        self.messages.append(message)
+        self._lines += 1
         self._file.write(storable(json.dumps(line, ensure_ascii=False)) + "\n")
         self._file.flush()
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from weak_replies import RESULT, SHAPES, WRITE, Weak, as_json, made, said
 
 from aurea.agents.arguments import as_object, guess_json, read_json
 from aurea.agents.fitting import fit
@@ -23,6 +22,7 @@ from aurea.ports import Assignment
 from aurea.testing.agents import FolderWorkspace
 from aurea.testing.clock import SimulatedClock
 from aurea.testing.commands import ScriptedRunner
+from weak_replies import RESULT, SHAPES, WRITE, Weak, as_json, made, said
 
 
 @pytest.fixture
