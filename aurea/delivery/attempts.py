@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from aurea.agents import briefs
-from aurea.delivery import baseline, lessons, questions, verdict, workspaces
+from aurea.agents.parts import Part
+from aurea.delivery import baseline, lessons, prompts, questions, verdict, workspaces
 from aurea.delivery.context import Run
 from aurea.domain.events import AttemptStarted, ItemMoved, VerdictGiven
 from aurea.domain.lifecycle import Actor, ItemState
 from aurea.domain.state import Attempt
-from aurea.ledger.chain import digest
 
 
 def current(run: Run, item: str) -> Attempt:
@@ -28,8 +28,7 @@ async def begin(run: Run, item: str) -> None:
         await run.record(again, item=item)
         return
     number = len(entry.attempts) + 1
-    brief = await _brief(run, item)
-    body = digest(brief)
+    body, prompt = prompts.sealed(entry.spec.role, await _brief(run, item))
     await run.record(
         AttemptStarted(
             base=run.state.tip, role=entry.spec.role, model=str(run.model_for(entry.spec.role)), prompt=body
@@ -37,7 +36,7 @@ async def begin(run: Run, item: str) -> None:
         ItemMoved(source=ItemState.READY, target=ItemState.ACTIVE, cause=f"attempt {number} begins"),
         item=item,
         attempt=number,
-        bodies={body: brief},
+        bodies={body: prompt},
     )
 
 
@@ -81,8 +80,8 @@ async def again_or_ask(run: Run, item: str) -> None:
     await questions.escalate(run, item, ItemState.FAILED, f"{why}; the last one: {last}" if last else why)
 
 
-async def _brief(run: Run, item: str) -> str:
-    """The first message of an attempt. Stored, so that a resumed attempt says exactly the same."""
+async def _brief(run: Run, item: str) -> tuple[Part, ...]:
+    """What an attempt is shown. Stored, so that a resumed attempt is told exactly the same."""
     entry = run.state.item(item)
     previous = entry.current
     return briefs.coder_brief(
@@ -96,6 +95,7 @@ async def _brief(run: Run, item: str) -> str:
         hints=entry.hints,
         lessons=lessons.lessons(run.state, item),
         previous_diff=await _previous_diff(run, previous),
+        known=await prompts.known(run),
     )
 
 

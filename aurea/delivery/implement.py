@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from aurea.agents import results, roles
-from aurea.delivery import questions, workspaces
+from aurea.agents import results
+from aurea.delivery import prompts, questions, workspaces
 from aurea.delivery.attempts import current
 from aurea.delivery.context import Run
 from aurea.delivery.desk import AgentDesk, question
@@ -39,13 +39,14 @@ async def implement(run: Run, item: str, number: int) -> None:
 
 async def _work(run: Run, item: str, attempt: Attempt, workspace: Workspace) -> AgentOutcome:
     """Let the agent work. A model that refuses its task fails the attempt, as one that stalls does."""
+    prompt = prompts.read(run.ledger, attempt.prompt)
     assignment = Assignment(
         item=item,
         attempt=attempt.number,
         role=attempt.role,
         conversation=attempt.role,
-        system=roles.prompt(attempt.role),
-        task=run.ledger.body(attempt.prompt),
+        system=prompt.system,
+        task=prompt.task,
         timeout_s=run.spec.timeout_s,
         workspace=workspace,
         env=run.environment(workspace, {}),

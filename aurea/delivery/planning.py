@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from aurea.agents import briefs, results, roles
-from aurea.delivery import baseline
+from aurea.agents import briefs, results
+from aurea.agents.parts import Part
+from aurea.delivery import baseline, prompts
 from aurea.delivery.answers import stopped
 from aurea.delivery.context import Run
 from aurea.delivery.questions import approval
@@ -45,26 +46,33 @@ def _awaits_approval(run: Run) -> bool:
     )
 
 
-async def _propose(run: Run, number: int) -> tuple[tuple[ItemSpec, ...], str]:
-    """One round of the planner role."""
+async def _brief(run: Run) -> tuple[Part, ...]:
+    """What the planner is shown in the next round."""
     assert run.state.created is not None
     files = await run.repository.files(run.state.created.base.sha)
+    return briefs.planner_brief(
+        objective=run.spec.objective,
+        acceptance=run.spec.acceptance,
+        checks=run.spec.checks or (),
+        files=[file.path for file in files],
+        red_baseline=baseline.red(run),
+        rejected=[rejection.reasons for rejection in run.state.rejections],
+        max_items=MAX_ITEMS_PER_CALL,
+        known=await prompts.known(run),
+    )
+
+
+async def _propose(run: Run, number: int) -> tuple[tuple[ItemSpec, ...], str]:
+    """One round of the planner role."""
+    prompt = await prompts.told(run, "planner", "planner-1", None, number, lambda: _brief(run))
     outcome = await run.engine.run(
         Assignment(
             item=None,
             attempt=number,
             role="planner",
             conversation="planner-1",
-            system=roles.prompt("planner"),
-            task=briefs.planner_brief(
-                objective=run.spec.objective,
-                acceptance=run.spec.acceptance,
-                checks=run.spec.checks or (),
-                files=[file.path for file in files],
-                red_baseline=baseline.red(run),
-                rejected=[rejection.reasons for rejection in run.state.rejections],
-                max_items=MAX_ITEMS_PER_CALL,
-            ),
+            system=prompt.system,
+            task=prompt.task,
             timeout_s=run.spec.timeout_s,
         )
     )

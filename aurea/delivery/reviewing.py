@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from aurea.agents import briefs, results, roles
-from aurea.delivery import workspaces
+from aurea.agents import briefs, results
+from aurea.agents.parts import Part
+from aurea.delivery import prompts, workspaces
 from aurea.delivery.context import Run
 from aurea.delivery.desk import AgentDesk
 from aurea.domain.events import ReviewEnded
 from aurea.domain.evidence import Evidence, Review, evidence_id
 from aurea.domain.lifecycle import Actor
+from aurea.domain.state import Attempt
 from aurea.ports import Assignment
 
 
@@ -20,6 +22,10 @@ async def review(run: Run, item: str, attempt: int, index: int) -> None:
     entry = run.state.attempt(item, attempt)
     reviewer = run.spec.reviewers[index - 1]
     assert entry.ended is not None and entry.ended.sha is not None and entry.ended.tree is not None
+    name = f"{reviewer.role}-{index}"
+    prompt = await prompts.told(
+        run, reviewer.role, name, item, attempt, lambda: _brief(run, item, entry, reviewer.focus)
+    )
     workspace = await workspaces.for_checks(run, item, entry)
     started = run.clock.monotonic()
     outcome = await run.engine.run(
@@ -27,22 +33,14 @@ async def review(run: Run, item: str, attempt: int, index: int) -> None:
             item=item,
             attempt=attempt,
             role=reviewer.role,
-            conversation=f"{reviewer.role}-{index}",
-            system=roles.prompt(reviewer.role),
-            task=briefs.reviewer_brief(
-                objective=run.spec.objective,
-                item=run.state.item(item).spec,
-                focus=reviewer.focus,
-                diff=await run.diff(entry.base, entry.ended.sha),
-                evidence=[run.state.evidence[i] for i in entry.checks],
-                findings=entry.findings,
-                report=entry.ended.report,
-            ),
+            conversation=name,
+            system=prompt.system,
+            task=prompt.task,
             timeout_s=run.spec.timeout_s,
             model=reviewer.model,
             workspace=workspace,
             env=run.environment(workspace, {}),
-            desk=AgentDesk(run, item, attempt, f"{reviewer.role}-{index}"),
+            desk=AgentDesk(run, item, attempt, name),
             all_tools=run.spec.all_tools(reviewer.role),
         )
     )
@@ -51,7 +49,6 @@ async def review(run: Run, item: str, attempt: int, index: int) -> None:
     else:
         reason = outcome.reason or f"ran out of {outcome.limit}"
         answer = Review(decision="escalate", summary=f"the reviewer gave no answer: {reason}")
-    name = f"{reviewer.role}-{index}"
     evidence = Evidence(
         id=evidence_id("review", name, item, attempt, entry.ended.tree),
         kind="review",
@@ -67,3 +64,18 @@ async def review(run: Run, item: str, attempt: int, index: int) -> None:
     )
     fact = ReviewEnded(evidence=evidence, review=answer)
     await run.record(fact, actor=Actor.REVIEWER, item=item, attempt=attempt)
+
+
+async def _brief(run: Run, item: str, attempt: Attempt, focus: str) -> tuple[Part, ...]:
+    """What a reviewer is shown of an attempt."""
+    assert attempt.ended is not None and attempt.ended.sha is not None
+    return briefs.reviewer_brief(
+        objective=run.spec.objective,
+        item=run.state.item(item).spec,
+        focus=focus,
+        diff=await run.diff(attempt.base, attempt.ended.sha),
+        evidence=[run.state.evidence[i] for i in attempt.checks],
+        findings=attempt.findings,
+        report=attempt.ended.report,
+        known=await prompts.known(run),
+    )

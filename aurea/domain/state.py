@@ -39,6 +39,7 @@ class RunState:
     items: dict[str, Item] = field(default_factory=dict)
     parents: dict[str, str] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    prompts: dict[tuple[str | None, int, str], str] = field(default_factory=dict)
     evidence: dict[str, Evidence] = field(default_factory=dict)
     questions: dict[str, OpenQuestion] = field(default_factory=dict)
     asked_questions: dict[str, Question] = field(default_factory=dict)
@@ -268,6 +269,7 @@ def _apply_work(run: RunState, event: ev.Event) -> None:
             if item.current:
                 item.current.leave("abandoned", "another attempt began")
             item.attempts.append(Attempt(event.attempt or 1, fact.base, fact.role, fact.model, fact.prompt, event.ts))
+            run.prompts[(event.item, event.attempt or 1, fact.role)] = fact.prompt
         case ev.AttemptEnded() as fact:
             attempt = run.attempt(event.item, event.attempt)
             attempt.ended, attempt.closed = fact, event.ts
@@ -294,7 +296,7 @@ def _apply_work(run: RunState, event: ev.Event) -> None:
 
 
 def _apply_calls(run: RunState, event: ev.Event) -> None:
-    """The journal of model and tool calls, the money, and what agents hand in."""
+    """The journal of model and tool calls, and the money."""
     match event.fact:
         case ev.ModelAsked() as fact:
             run.asked[_place(event, fact)] = fact
@@ -316,6 +318,15 @@ def _apply_calls(run: RunState, event: ev.Event) -> None:
             run.spent_usd = round(run.spent_usd + fact.usd, 9)
         case ev.ModelFailed() | ev.SubtasksProposed():
             pass
+        case _:
+            _apply_team(run, event)
+
+
+def _apply_team(run: RunState, event: ev.Event) -> None:
+    """What agents are told, and what they hand in."""
+    match event.fact:
+        case ev.PromptGiven() as fact:
+            run.prompts[(event.item, event.attempt or 0, fact.conversation)] = fact.body
         case ev.InsightPosted() | ev.DecisionLogged() | ev.EscalationRaised() as fact:
             run.notes.append(Note(event.item, event.attempt or 0, event.ts, fact))
         case ev.SubtasksJudged() as fact:

@@ -10,13 +10,23 @@ from aurea.domain.messages import Usage
 
 
 class AttemptStarted(Fact):
-    """One try at an item began in a fresh workspace on `base`. `prompt` is the body of its first messages."""
+    """One try at an item began in a fresh workspace on `base`. `prompt` is the body of what its agent is shown."""
 
     type: Literal["attempt.started"] = "attempt.started"
     base: str
     role: str
     model: str
     prompt: str
+
+
+class PromptGiven(Fact):
+    """What the role of a conversation is shown, in parts, is in `body`; of an attempt's own agent its start says that."""
+
+    type: Literal["prompt.given"] = "prompt.given"
+    level: ClassVar[Level] = "debug"
+    conversation: str
+    role: str
+    body: str
 
 
 class AttemptEnded(Fact):

@@ -164,6 +164,8 @@ def _call(fact: ev.AnyFact) -> str:
         case ev.ModelFailed():
             again = "will be tried again" if fact.retryable else "for good"
             return f"{fact.conversation} step {fact.step}: {fact.kind}, {again}: {one_line(fact.message)}"
+        case ev.PromptGiven():
+            return f"{fact.conversation} is told its task"
         case ev.ToolStarted():
             return f"{fact.tool} {fact.summary}".rstrip()
         case ev.ToolEnded():
