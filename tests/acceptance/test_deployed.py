@@ -1,4 +1,4 @@
-"""Deployments carried out by a worker that knows nothing but the server: questions, cancel, a killed worker, upkeep."""
+"""Deployments carried out by a worker that knows nothing but the server: questions, cancel, a kill, upkeep, a block."""
 
 from __future__ import annotations
 
@@ -40,12 +40,20 @@ class Deployed:
         done = subprocess.run([PREFECT, *words], cwd=CLONE, env=self.env, text=True, capture_output=True, timeout=100)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def work(self, **env: str) -> None:
+    def save(self, kind: str, name: str, data: dict[str, Any]) -> None:
+        """A block, as the form of the UI saves it."""
+        kind_of = ask(self.api, "GET", f"/block_types/slug/aurea-{kind}")["id"]
+        wanted = {"block_schemas": {"block_type_id": {"any_": [kind_of]}}}
+        schema = ask(self.api, "POST", "/block_schemas/filter", wanted)[0]["id"]
+        body = {"name": name, "data": data, "block_schema_id": schema, "block_type_id": kind_of}
+        ask(self.api, "POST", "/block_documents/", body)
+
+    def work(self) -> None:
         command = [PREFECT, "worker", "start", "--pool", "aurea", "--type", "process"]
         quick = {"PREFECT_WORKER_QUERY_SECONDS": "1"}
         with self.log.open("w") as log:
             self.worker = subprocess.Popen(
-                command, cwd="/", env=self.env | quick | env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command, cwd="/", env=self.env | quick, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
     def at_work(self) -> set[int]:
@@ -102,7 +110,9 @@ def deployed(command: Any, models: Any, offspring: Callable[[int], set[int]]) ->
     made = Deployed(command.env["PREFECT_API_URL"], command.env, offspring, command.cwd / "worker.log")
     made.prefect("work-pool", "create", "aurea", "--type", "process", "--overwrite")
     made.prefect("deploy", "--all", "--no-prompt")
-    made.work(OPENAI_API_KEY="k", OPENAI_BASE_URL=models.url)
+    made.prefect("block", "register", "--module", "blocks")
+    made.save("provider", "team", {"provider": "openai", "key": "sk-of-the-block", "base_url": models.url})
+    made.work()
     yield made
     made.kill()
     made.prefect("--no-prompt", "deployment", "delete", "--all")
@@ -116,7 +126,7 @@ def spec(command: Any, models: Any, repo: Path) -> Callable[..., str]:
 
     def written(**more: Any) -> str:
         document = {
-            "project": "deployed", "objective": "a file", "provider": "openai", "model": "local", "repo": str(repo),
+            "project": "deployed", "objective": "a file", "blocks": {"provider": "team"}, "model": "local", "repo": str(repo),
             "checks": [{"name": "there", "run": ["test", "-f", "check.sh"]}], "reviewers": [],
             "items": [{"id": "make", "goal": "write it", "criteria": ["it is there"]}], **more,
         }  # fmt: skip
@@ -170,9 +180,10 @@ def test_a_worker_carries_runs_out(deployed: Deployed, command: Any, models: Any
     deployed.kill()
     assert json.loads(command("show", "killed", "--json").stdout)["state"] == "interrupted"
     models.delay = 0.0
-    resumed = command("resume", "killed", OPENAI_API_KEY="k", OPENAI_BASE_URL=models.url)
+    resumed = command("resume", "killed")
     assert resumed.returncode == 0, resumed.stderr
     deployed.comes_to(run, "Completed")
+    assert {asked.headers["authorization"] for asked in models.asked} == {"Bearer sk-of-the-block"}
 
 
 def begun(deployed: Deployed, models: Any, spec: str, name: str) -> str:
