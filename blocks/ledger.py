@@ -16,7 +16,7 @@ class AureaLedger(Kept):
 
     url: SecretStr = Field(
         title="Database URL",
-        description="As SQLAlchemy has it: `postgresql://user:password@db.example.org/aurea`.",
+        description="As SQLAlchemy has it, for example postgresql://USER:PASSWORD@HOST/aurea",
     )
 
     def variables(self) -> dict[str, str]:

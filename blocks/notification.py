@@ -29,12 +29,12 @@ class AureaNotification(Kept):
     through: Text = Field(
         default=None,
         title="Notification block",
-        description="Another block that notifies, as TYPE/NAME: slack-webhook/alerts. Or leave it empty, and give:",
+        description="Another block that notifies, as TYPE/NAME, for example slack-webhook/alerts. This, or a webhook.",
     )
     webhook: Secret = Field(
         default=None,
         title="Webhook",
-        description="An address that gets a POST with JSON. Its key text is what people should read.",
+        description="Or an address that gets a POST with JSON. The key text of it is what people should read.",
     )
     questions: list[Literal["plan", "land", "escalation", "budget", "blocked"]] = Field(
         default=["plan", "land", "escalation", "budget", "blocked"],

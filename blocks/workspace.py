@@ -26,7 +26,7 @@ class AureaWorkspace(Kept):
     ] = Field(default=None, title="Sandbox", description="What commands run in. Empty: auto.")
     network: Annotated[
         Literal["none", "open"] | None, BLANK, WithJsonSchema({"type": "string", "enum": ["none", "open"]})
-    ] = Field(default=None, title="Network", description="Of agents' tools and of checks. Empty: none.")
+    ] = Field(default=None, title="Network", description="What agents' tools and checks reach. Empty: nothing (none).")
 
     def defaults(self) -> dict[str, Any]:
         """`sandbox` and `network`, where they are said."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Crashed
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from aurea.delivery.conduct import conduct
 from aurea.domain.errors import LedgerAway
@@ -21,25 +21,30 @@ from tasks.progress import progress
 from tasks.runner import HomeLoopTaskRunner
 from tasks.runs import at_work
 
+# The titles are what the UI's form calls the ways to fill a field in. An object that is one of several ways has no input in
+# v2 of the UI, so that `overrides` is nothing but an object.
+OfSpec = Annotated[None, Field(title="the spec's")]
+NO_OVERRIDES: dict[str, Any] = {}
+
 
 @flow(name="deliver", task_runner=HomeLoopTaskRunner(), persist_result=False)
 async def deliver(
-    spec: str | dict[str, Any],
-    run_id: str | None = None,
-    provider: Provider | None = None,
-    model: str | None = None,
-    budget_usd: Annotated[float | None, Field(ge=0)] = None,
-    overrides: dict[str, Any] | None = None,
+    spec: Annotated[str, Field(title="path or text")] | Annotated[dict[str, Any], Field(title="object")],
+    run_id: Annotated[str, Field(title="this one")] | Annotated[None, Field(title="a new one")] = None,
+    provider: Annotated[Provider, Field(title="this one")] | OfSpec = None,
+    model: Annotated[str, Field(title="this one")] | OfSpec = None,
+    budget_usd: Annotated[float, Field(ge=0, title="this")] | OfSpec = None,
+    overrides: Annotated[dict[str, Any] | None, WithJsonSchema({"type": "object"})] = NO_OVERRIDES,
 ) -> State[Any]:
     """Turn a spec into verified, landed software.
 
     Args:
-        spec: the path of a spec file, its YAML text, or the spec itself as an object
-        run_id: the id of the run; the same id again goes on with it; empty: a new one
-        provider: goes before the spec's
-        model: goes before the spec's
-        budget_usd: the most that the run may spend; goes before the spec's
-        overrides: as `--set`, for example {"concurrency": 2, "roles.coder.model": "gpt-5"}
+        spec: the path of a spec on the machine that works, or its text (YAML or JSON), or the spec as an object
+        run_id: a name for the run; the id of a run that has begun goes on with it
+        provider: whose models are asked
+        model: which model the agents use
+        budget_usd: the most that the run may spend, in USD
+        overrides: other keys of the spec, as --set has them, for example {"concurrency": 2, "roles.coder.model": "gpt-5"}
     """
     chosen = {"provider": provider, "model": model, "budget_usd": budget_usd}
     named = {**(overrides or {}), **{name: value for name, value in chosen.items() if value is not None}}

@@ -8,10 +8,11 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from tasks.flow_run import dated_name
 from tasks.pick_up import resume_answered
 
 
-@flow(name="pick_up", persist_result=False)
+@flow(name="pick_up", flow_run_name=dated_name("pick_up"), persist_result=False)
 async def pick_up() -> State[Any]:
     """Resume the flow runs of `deliver` that are suspended and have an answer. An answer triggers this by itself."""
     resumed = await resume_answered()

@@ -9,19 +9,20 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+from tasks.flow_run import dated_name
 from tasks.runner import HomeLoopTaskRunner
 from tasks.upkeep import apply_deadlines, clean_home, publish_upkeep, run_gates_again, verify_ledger
 
 
-@flow(name="upkeep", task_runner=HomeLoopTaskRunner(), persist_result=False)
+@flow(name="upkeep", flow_run_name=dated_name("upkeep"), task_runner=HomeLoopTaskRunner(), persist_result=False)
 async def upkeep(
-    older_than_days: Annotated[float | None, Field(ge=0)] = None,
+    older_than_days: Annotated[float, Field(ge=0, title="days")] | Annotated[None, Field(title="never")] = None,
     gates: bool = True,
 ) -> State[Any]:
     """Keep a home true and tidy: fails where the ledger is broken, or where a target is not green any more.
 
     Args:
-        older_than_days: also remove attempt refs and run folders of runs that ended longer ago; empty: only workspaces
+        older_than_days: also remove attempt refs and run folders of runs that ended longer ago
         gates: run setup and checks again on the target of each project's newest run that succeeded
     """
     answered = await apply_deadlines()

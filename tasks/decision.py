@@ -71,22 +71,32 @@ def given_fields(question: Question, choice: str, values: dict[str, Any]) -> dic
     return {name: value for name, value in values.items() if name in known and value not in (None, "", [])}
 
 
-def describe(state: RunState, question: Question, note: str = "") -> str:
-    """What is asked, why, what was tried and what it has cost, as markdown. `note` says why an answer was refused."""
-    lines = [f"**{question.title}**", "", question.why, ""]
+def describe(state: RunState, question: Question, note: str = "", *, plain: bool = False) -> str:
+    """What is asked, why, what was tried and what it has cost, as markdown, or plain as the UI shows a log.
+
+    `note` says why an answer was refused.
+    """
+    strong = "" if plain else "**"
+    lines = [f"{strong}{question.title}{strong}", "", question.why, ""]
     if note:
-        lines[:0] = [f"**Refused:** {note}", ""]
+        lines[:0] = [f"{strong}Refused:{strong} {note}", ""]
     item = state.items.get(question.item or "")
     if item is not None and item.attempts:
-        lines += ["| attempt | model | why it did not land |", "|---|---|---|"]
+        lines += [] if plain else ["| attempt | model | why it did not land |", "|---|---|---|"]
         for attempt in item.attempts:
-            reason = " ".join((attempt.reason or "").split()).replace("|", "/")
-            lines.append(f"| {attempt.number} | {attempt.model} | {reason[:200]} |")
+            reason = " ".join((attempt.reason or "").split())[:200]
+            cells = str(attempt.number), attempt.model, reason.replace("|", "/")
+            lines.append(
+                f"attempt {attempt.number} ({attempt.model}): {reason}" if plain else f"| {' | '.join(cells)} |"
+            )
         lines.append("")
     if (asked := state.questions.get(question.id)) is not None:
         moment = timestamp(asked.deadline) if asked.deadline else None
         words = otherwise(asked.default, moment)
         lines += [f"{words[0].upper()}{words[1:]}.", ""]
     link = state.link.ui_url if state.link else None
-    lines.append(f"Run `{state.id}`, {state.cost.usd:.2f} USD so far" + (f", [flow run]({link})" if link else ""))
+    run, page = (state.id, link) if plain else (f"`{state.id}`", f"[flow run]({link})")
+    lines.append(f"Run {run}, {state.cost.usd:.2f} USD so far" + (f", {page}" if link else ""))
+    if plain:
+        lines += ["", f"Resume opens the form. Choices: {', '.join(question.choices)}"]
     return "\n".join(lines)

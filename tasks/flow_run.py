@@ -7,6 +7,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -27,6 +28,11 @@ ANSWER_S = 3.0
 def run_name(run: str) -> str:
     """How the flow run of a run is called."""
     return f"deliver {run}"
+
+
+def dated_name(flow: str) -> Callable[[], str]:
+    """How the flow runs of a flow that works on no run are called: after the minute in which they begin."""
+    return lambda: f"{flow} {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def run_tags(run: str, project: str) -> list[str]:

@@ -16,6 +16,7 @@ from tasks.flow_run import own_flow_run
 # its own: Prefect's chatter can stay off while these lines are kept.
 LOGGER = "prefect.flow_runs.aurea"
 SHOWN_AS = "aurea"
+PAUSES = ("Finished in state Paused(", "Finished in state Suspended(")
 WIDE = 160
 
 
@@ -31,12 +32,18 @@ def log_of_flow_runs() -> logging.Logger:
     logger.setLevel(logging.INFO)
     if not logger.filters:
         logger.addFilter(_rename)
+        logging.getLogger(LOGGER.rpartition(".")[0]).addFilter(_no_error)
     return logger
 
 
 def _rename(record: logging.LogRecord) -> bool:
     record.name = SHOWN_AS
     return True
+
+
+def _no_error(record: logging.LogRecord) -> bool:
+    """Not what Prefect calls an error: that a run waits for a person, which the line before says."""
+    return not record.getMessage().startswith(PAUSES)
 
 
 class _PassedOn(logging.Handler):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -26,6 +27,7 @@ from aurea.settings import Settings
 from aurea.upkeep import clean, regate, targets
 from blocks.stored import stored
 from tasks.gate import closing, stored_answer
+from tasks.logs import log_of_flow_runs, of_this_flow_run
 from tasks.options import phase
 from tasks.pick_up import resume_answered
 
@@ -103,7 +105,8 @@ async def run_gates_again() -> list[dict[str, Any]]:
 async def publish_upkeep(
     problems: Sequence[str], answered: Sequence[str], cleaned: str, rows: Sequence[dict[str, Any]]
 ) -> None:
-    """The artifact `upkeep`: one version per time."""
+    """The artifact `upkeep`, one version per time, and the same as lines of the log."""
+    _tell(problems, answered, cleaned, rows)
     lines = ["## Ledger", "", *([f"- **{one_line(text)}**" for text in problems] or ["sound"])]
     if answered:
         lines += ["", "## Not answered in time", "", *(f"- {text}" for text in answered)]
@@ -114,6 +117,18 @@ async def publish_upkeep(
     else:
         lines.append("no run has succeeded yet")
     await acreate_markdown_artifact("\n".join(lines), key="upkeep", description="What the upkeep found")
+
+
+def _tell(problems: Sequence[str], answered: Sequence[str], cleaned: str, rows: Sequence[dict[str, Any]]) -> None:
+    logger, about = log_of_flow_runs(), of_this_flow_run("upkeep")
+    lines = [(logging.ERROR, "ledger", one_line(text)) for text in problems] or [(logging.INFO, "ledger", "sound")]
+    lines += [(logging.WARNING, "question", f"not answered in time: {text}") for text in answered]
+    lines.append((logging.INFO, "clean", cleaned))
+    for row in rows:
+        level = logging.ERROR if row["result"] == "red" else logging.INFO
+        lines.append((level, "gate", f"{row['project']} ({row['run']}) {row['result']}: {row['why']}"))
+    for level, place, text in lines:
+        logger.log(level, "%-12s  %s", place, text, extra=about)
 
 
 async def _settings() -> Settings:

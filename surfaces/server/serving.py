@@ -70,6 +70,7 @@ async def _deployments() -> list[RunnerDeployment]:
 def _answered() -> DeploymentEventTrigger:
     return DeploymentEventTrigger(
         name="Aurea: an answer picks its run up",
+        description="Starts pick_up when a question of a suspended run is answered",
         match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*", "prefect.resource.name": f"*{LEFT}"}),
         match_related=ResourceSpecification(
             {"prefect.resource.role": "flow", "prefect.resource.name": human_gate.name}
