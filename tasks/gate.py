@@ -86,7 +86,8 @@ class Gate:
         stored = asyncio.Event()
         text = await self._at_home(self._described(note))
         if note or not flow_run.empirical_policy.pause_keys:  # else it stands in the log already
-            log_of_flow_runs().info("%s\n\nResume opens the form.", text, extra=of_this_flow_run("human_gate"))
+            said = await self._at_home(self._described(note, plain=True))
+            log_of_flow_runs().info("%s", said, extra=of_this_flow_run("human_gate"))
         form = decision_form(self.question, text, stored.set)
         pause = asyncio.ensure_future(
             apause_flow_run(wait_for_input=form, timeout=YEAR_S, poll_interval=YEAR_S, key=key)
@@ -111,8 +112,8 @@ class Gate:
     async def _at_home(self, work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._run.loop))
 
-    async def _described(self, note: str) -> str:
-        return describe(self._run.state, self.question, note)
+    async def _described(self, note: str, *, plain: bool = False) -> str:
+        return describe(self._run.state, self.question, note, plain=plain)
 
     async def _shown(self, flow_run: FlowRun) -> None:
         """Record where the question can be answered, once."""
