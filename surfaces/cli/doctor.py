@@ -98,23 +98,9 @@ def _prefect(settings: Settings) -> Finding:
 
 
 def _providers(settings: Settings) -> list[Finding]:
-    from aurea.intake.providers import DEFAULT_MODELS
-    from aurea.models.providers import PROVIDERS, endpoint
+    from surfaces.cli.doctor_providers import findings
 
-    present = settings.providers_present()
-    found = []
-    for name, provider in PROVIDERS.items():
-        if not provider.available:
-            found.append(_finding(name, "not available yet", ok=False, needed=False))
-        elif name == "replay":
-            found.append(_finding(name, "plays the cassette that a spec names", needed=False))
-        else:
-            here = name in present
-            state = f"configured, {endpoint(name, settings.caller).shown}" if here else "not configured"
-            remedy = "" if here else f"set {settings.vendor(name).variable}"
-            text = f"{state}; default model {DEFAULT_MODELS[name]}"
-            found.append(_finding(name, text, ok=here, needed=False, remedy=remedy))
-    return found
+    return findings(settings)
 
 
 def _sandbox() -> Finding:
