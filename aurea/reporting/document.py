@@ -9,7 +9,7 @@ from typing import Any
 from aurea.domain import state as st
 from aurea.domain.effective import effective_spec
 from aurea.domain.errors import Permanent
-from aurea.domain.events import timestamp
+from aurea.domain.events import DecisionLogged, InsightPosted, timestamp
 from aurea.domain.evidence import Cost, Evidence
 from aurea.domain.forms import form
 from aurea.domain.spec import ItemSpec
@@ -55,6 +55,7 @@ def run_document(state: st.RunState, *, alive: bool, folder: Path | str, now: da
         items=[_item(state, item, alive=alive, now=now) for item in state.items.values()],
         evidence=[_evidence(evidence) for evidence in state.evidence.values()],
         questions=[_question(state, asked) for asked in state.questions.values()],
+        notes=[_note(note) for note in state.notes],
         cost=state.cost,
         budget=_budget(state),
         plan=sh.PlanEntry(
@@ -187,6 +188,18 @@ def _question(state: st.RunState, asked: st.OpenQuestion) -> sh.QuestionDocument
         ui_url=asked.shown.ui_url if asked.shown else None,
         asked_at=timestamp(asked.asked),
     )
+
+
+def _note(note: st.Note) -> sh.NoteEntry:
+    fact = note.fact
+    said = {"item": note.item, "attempt": note.attempt, "by": fact.conversation, "at": timestamp(note.at)}
+    match fact:
+        case InsightPosted():
+            return sh.NoteEntry(type="insight", title="", text=fact.text, **said)
+        case DecisionLogged():
+            return sh.NoteEntry(type="decision", title=fact.title, text=fact.text, **said)
+        case _:
+            return sh.NoteEntry(type="escalation", title=fact.kind, text=fact.text, **said)
 
 
 def _moment(moment: datetime | None) -> str | None:

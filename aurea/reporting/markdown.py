@@ -36,6 +36,7 @@ def report_markdown(
         *_landed(document),
         *_not_landed(document),
         *_decisions(decisions),
+        *_notes(document),
         *_attempts(document),
         *_checks(document),
         *_costs(document),
@@ -127,6 +128,22 @@ def _decisions(decisions: Sequence[Mapping[str, Any]]) -> list[str]:
         for row in decisions
     ]
     return ["## Decisions of people", table(("question", "decision", "why", "by", "waited"), rows)]
+
+
+def _notes(document: dict[str, Any]) -> list[str]:
+    """What agents handed in, as lists: decisions, insights, escalations."""
+    heads = {"decision": "## Design decisions", "insight": "## Insights", "escalation": "## Escalations"}
+    parts = []
+    for kind, head in heads.items():
+        notes = [note for note in document["notes"] if note["type"] == kind][:_MOST_ROWS]
+        if notes:
+            parts += [head, "\n".join(f"- {_note(note)}" for note in notes)]
+    return parts
+
+
+def _note(note: dict[str, Any]) -> str:
+    title = f"**{escaped(note['title'])}**: " if note["title"] else ""
+    return f"{title}{escaped(note['text'])} ({escaped(note['by'])} of `{note['item']}`, attempt {note['attempt']})"
 
 
 def _attempts(document: dict[str, Any]) -> list[str]:

@@ -132,6 +132,18 @@ class QuestionDocument(Shape):
     asked_at: str
 
 
+class NoteEntry(Shape):
+    """What an agent handed in for others. `title` is that of a decision, or the kind of an escalation."""
+
+    type: Literal["insight", "decision", "escalation"]
+    item: str | None
+    attempt: int
+    by: str
+    at: str
+    title: str
+    text: str
+
+
 class BudgetEntry(Shape):
     """Money: the hard stop (null: none), what is spent, what is held back for calls on their way."""
 
@@ -176,6 +188,7 @@ class RunDocument(Shape):
     items: list[ItemEntry]
     evidence: list[EvidenceEntry]
     questions: list[QuestionDocument]
+    notes: list[NoteEntry]
     cost: Cost
     budget: BudgetEntry
     plan: PlanEntry

@@ -24,7 +24,7 @@ POLL_S = 0.3
 
 def show(
     run: str = "latest", /, *, item: str | None = None, events: Flag = False, files: Flag = False, diff: Flag = False,
-    json: Json = False,
+    prompt: Flag = False, attempt: int | None = None, json: Json = False,
 ) -> int:  # fmt: skip
     """The state of a run; ends with the commands to inspect, merge and discard it.
 
@@ -33,18 +33,22 @@ def show(
     run
         A run id, a unique prefix of one, or `latest`.
     item
-        Only this work item, with its attempts and where their logs are.
+        Only this work item, with its attempts, where their logs are, and what its agents said and did.
     events
         Its events, too.
     files
         The files that the run added or changed, with their hashes.
     diff
         What landed, as a unified diff; with `--item` only what that work item landed.
+    prompt
+        Instead of all that, what the agents of the item were told, part by part; without `--item` the planner.
+    attempt
+        With `--item` or `--prompt` only this attempt, or planning round; of prompts else the latest.
     json
         The run document (schema `aurea.run/1`).
     """
     from aurea.reporting.document import run_document
-    from surfaces.cli import render
+    from surfaces.cli import render, talk
     from surfaces.cli.changes import landed_diff, print_diff
 
     with Home(context.current().settings) as home:
@@ -53,6 +57,8 @@ def show(
         if item is not None:
             _require_item(state, item)
         document = run_document(state, alive=home.alive(name), folder=folder, now=home.clock.now())
+        said = talk.conversations(folder, document, item, attempt) if item is not None else []
+        shown = talk.prompts(state, home.ledger, item, attempt) if prompt else []
         landed = _read(folder / "manifest.json").get("files", []) if files else None
         told = [event for event in home.ledger.events(name) if item in (None, event.item)] if events else []
         changed = landed_diff(state, item) if diff else ""
@@ -61,8 +67,17 @@ def show(
             document |= {"files": landed} if files else {}
             document |= {"events": [event.document() for event in told]} if events else {}
             document |= {"diff": changed} if diff else {}
+            document |= {"conversations": said} if item is not None else {}
+            document |= {"prompts": shown} if prompt else {}
             context.print_json(document)
             return 0
+        if prompt:
+            talk.print_prompts(shown)
+            return 0
+        if item is not None:
+            talk.print_conversations(said)
+            talk.print_notes(document, item)
+            print()
         render.print_run(document, item=item, files=landed)
         for event in told:
             print(render.event_line(event))
@@ -122,7 +137,7 @@ def tail(
     run
         A run id, a unique prefix of one, or `latest`.
     item
-        Only events of this work item.
+        Only events of this work item, with what its agents say and what tools answer.
     type
         Only events of this type (`check.ended`), or of all that begin so (`model`).
     follow
@@ -130,7 +145,7 @@ def tail(
     json
         JSON Lines (schema `aurea.event/1`).
     """
-    from surfaces.cli import render
+    from surfaces.cli import render, talk
 
     if type is not None:
         _require_type(type)
@@ -143,6 +158,8 @@ def tail(
                 last = event.seq
                 if (item is None or event.item == item) and (type is None or event.type.startswith(type)):
                     print(_line(event.document()) if json else render.event_line(event), flush=True)
+                    for line in talk.spoken(event, home.ledger) if item is not None and not json else ():
+                        print(line, flush=True)
             if not follow or (home.state(name).ended is not None and not home.alive(name)):
                 return 0
             time.sleep(POLL_S)

@@ -100,6 +100,43 @@ def test_show_of_one_item_names_its_attempts_and_logs(looking: Any) -> None:
     assert re.search(r"second #2 +landed as", told)
 
 
+def test_show_of_one_item_tells_what_its_agents_said_and_did(looking: Any) -> None:
+    told = looking("show", "alpha-made", "--item", "second").out
+    for attempt, file in ((1, "bad"), (2, "second")):
+        assert f"conversation: second, attempt {attempt}: coder" in told and f"write_file path: {file}.txt" in told
+    assert "wrote 7 bytes to bad.txt" in told and "attempt 2: reviewer-1" in told
+    assert "You are an engineer" not in told, "what it was told first is another question"
+    first = looking("show", "alpha-made", "--item", "second", "--attempt", "1").out
+    assert "attempt 1: coder" in first and "attempt 2: coder" not in first
+    document = json.loads(looking("show", "alpha-made", "--item", "second", "--json").out)
+    assert [entry["path"].split("/")[-1] for entry in document["conversations"]] == [
+        "conversation.jsonl", "conversation.jsonl", "reviewer-1.jsonl",
+    ]  # fmt: skip
+    assert "has no attempt 9" in looking("show", "alpha-made", "--item", "second", "--attempt", "9").err
+
+
+def test_show_of_a_prompt_names_its_parts_and_what_they_take(looking: Any) -> None:
+    told = looking("show", "alpha-made", "--item", "second", "--prompt").out
+    assert "second, attempt 2: coder" in told and "second, attempt 2: reviewer-1" in told
+    assert "[instructions]\nYou are an engineer" in told
+    assert re.search(r"\[item\] Work item second: second · \d+ of 4000 tokens\nwrite second\.txt", told)
+    assert "[lessons] Earlier attempts" in told and "check sound failed (exit 1)" in told
+    words = ("show", "alpha-made", "--item", "second", "--prompt", "--attempt", "1", "--json")
+    [prompt] = json.loads(looking(*words).out)["prompts"]
+    assert [part["name"] for part in prompt["parts"]] == ["item", "criteria", "checks", "objective", "plan"]
+    assert all(0 < part["tokens"] <= part["budget"] for part in prompt["parts"])
+    refused = looking("show", "alpha-made", "--prompt")
+    assert refused.code == 2 and "nothing was told to a planner yet" in refused.err
+
+
+def test_tail_of_one_item_follows_its_conversation(looking: Any) -> None:
+    told = looking("tail", "alpha-made", "--item", "second", "--type", "tool").out
+    assert re.search(r"write_file ok\n +\| wrote 7 bytes to bad\.txt\n", told)
+    assert "| wrote" not in looking("tail", "alpha-made", "--type", "tool").out
+    for line in looking("tail", "alpha-made", "--item", "second", "--json").out.splitlines():
+        json.loads(line)
+
+
 def test_show_of_the_diff_is_what_landed(looking: Any) -> None:
     told = looking("show", "alpha-made", "--diff").out
     assert re.findall(r"^\+\+\+ b/(.+)$", told, re.MULTILINE) == ["first.txt", "second.txt"]

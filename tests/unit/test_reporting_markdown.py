@@ -44,6 +44,21 @@ def test_it_tells_the_whole_story(notes):
     assert "unproven" not in text
 
 
+def test_what_agents_handed_in_is_told(notes):
+    said = {"item": "docs", "attempt": 1}
+    notes.add(ev.InsightPosted(conversation="coder", text="tests need\n| TZ=UTC"), **said)
+    notes.add(ev.DecisionLogged(conversation="coder", title="ids", text="are integers"), **said)
+    notes.add(ev.EscalationRaised(conversation="coder", kind="spec_mismatch", text="which one?"), **said)
+    document, text = written(notes)
+    assert [note["type"] for note in document["notes"]] == ["insight", "decision", "escalation"]
+    assert re.findall(r"^## (Des.*|Ins.*|Esc.*)$", text, re.MULTILINE) == [
+        "Design decisions",
+        "Insights",
+        "Escalations",
+    ]
+    assert "- **ids**: are integers (coder of `docs`, attempt 1)" in text and "- **spec" in text
+
+
 def test_the_plan_is_in_it_as_a_picture(notes):
     document, text = written(notes)
     (encoded,) = re.findall(r"!\[Plan\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)", text)
