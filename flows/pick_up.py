@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from tasks.flow_run import dated_name
+from tasks.logs import log_of_flow_runs, of_this_flow_run
 from tasks.pick_up import resume_answered
 
 
@@ -16,4 +17,6 @@ from tasks.pick_up import resume_answered
 async def pick_up() -> State[Any]:
     """Resume the flow runs of `deliver` that are suspended and have an answer. An answer triggers this by itself."""
     resumed = await resume_answered()
-    return Completed(message=f"resumed {', '.join(resumed)}" if resumed else "nothing to resume")
+    done = f"resumed {', '.join(resumed)}" if resumed else "nothing to resume"
+    log_of_flow_runs().info(done, extra=of_this_flow_run("pick_up"))
+    return Completed(message=done)
