@@ -71,7 +71,7 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 50)  # or a tenth of the start goes into looking for garbage in modules that stay
     code = serve(sys.argv[1:])
     gc.freeze()  # or Python ends by looking for garbage among all that Prefect has loaded: up to a second of each run
-    raise SystemExit(code)
+    context.end(code)
 
 
 def serve(argv: list[str]) -> int:

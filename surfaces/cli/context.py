@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from aurea.domain.errors import UsageError
 
@@ -27,6 +27,7 @@ class Context:
 
 
 _current: ContextVar[Context] = ContextVar("context")
+_hasty = False
 
 
 class _Spoken(logging.Handler):
@@ -74,6 +75,21 @@ def _value(option: str, words: Any) -> str:
     if value is None:
         raise UsageError(f"{option} needs a folder")
     return value
+
+
+def leave_at_once() -> None:
+    """Let the process end without waiting for threads that have something to send and nobody who takes it."""
+    global _hasty  # noqa: PLW0603 - it is about the process
+    _hasty = True
+
+
+def end(code: int) -> NoReturn:
+    """End the process with this exit code."""
+    if _hasty:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    raise SystemExit(code)
 
 
 def say(*lines: str) -> None:

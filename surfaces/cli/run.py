@@ -230,7 +230,8 @@ def _work(
                 server = ensure_server(place, idle_s=home.settings.server_idle_s, folder=folder, say=context.say)
                 os.environ.update(server.env)
                 patience = wait if wait is not None else math.inf if sys.stderr.isatty() else 0.0
-                asyncio.run(_until_stopped(home, name, changes, record, patience))
+                if not asyncio.run(_until_stopped(home, name, changes, record, patience)):
+                    context.leave_at_once()
     except (KeyboardInterrupt, asyncio.CancelledError):
         context.say(f"stopped; `aurea resume {name}` goes on")
     return _finish(home, name, json=json)
@@ -256,10 +257,11 @@ def _sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-async def _until_stopped(home: Home, name: str, changes: Mapping[str, Any], record: Path | None, wait_s: float) -> None:
+async def _until_stopped(home: Home, name: str, changes: Mapping[str, Any], record: Path | None, wait_s: float) -> bool:
     """Run the flow; an interrupt or SIGTERM ends the work cleanly, and `resume` goes on from there.
 
-    A second interrupt, when the first one takes too long, leaves at once: to the run it is no more than a crash.
+    A second interrupt, when the first one takes too long, leaves at once: to the run it is no more than a crash. False
+    where Prefect's server is gone for good.
     """
     from surfaces.server.flow_runs import run_deliver
 
@@ -279,7 +281,7 @@ async def _until_stopped(home: Home, name: str, changes: Mapping[str, Any], reco
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     try:
-        await work
+        return await work
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

@@ -29,6 +29,7 @@ from aurea.delivery.context import Run
 from aurea.domain.events import OrderGiven
 from aurea.home import Home
 from flows.deliver import deliver
+from surfaces.server.gone import not_waited_for
 from tasks.flow_run import RUN_TAG, run_name, run_tags
 
 AT_WORK = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
@@ -45,17 +46,20 @@ async def run_deliver(
     *,
     record: Path | None = None,
     wait_s: float = 0.0,
-) -> None:
+) -> bool:
     """Take `run` up and carry its flow out in this process; how it ended is in the ledger.
 
     `changes` are those of a resume, `record` the file for a recording, `wait_s` how long answers are waited for.
     Cancelling this interrupts the run. The environment must name the server before this module is imported. `RunBusy`
-    where another process works on the run.
+    where another process works on the run. False where the server is gone for good at the end: what Prefect has queued for
+    it would be tried for minutes.
     """
     async with take_up(home, run, changes, record=record, wait_s=wait_s) as live:
         async with get_client() as client:
             flow_run = await _left_behind(client, live) or await _new(client, live)
-        await run_flow_async(deliver, flow_run=flow_run, parameters=flow_run.parameters, return_type="state")
+        async with not_waited_for(home.settings.home, live) as gone:
+            await run_flow_async(deliver, flow_run=flow_run, parameters=flow_run.parameters, return_type="state")
+    return not gone.is_set()
 
 
 async def _new(client: PrefectClient, run: Run) -> FlowRun:

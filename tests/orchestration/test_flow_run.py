@@ -7,17 +7,23 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from prefect import flow
+from httpx import ConnectError
+from prefect import flow, get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.flow_engine import run_flow_async
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling, Pending, State
 
 from aurea.delivery.context import Run
 from aurea.domain.events import RunEnded
+from surfaces.server.gone import not_waited_for
+from surfaces.server.place import Place, api_url, choose_port
 from tasks.flow_run import final_state, until_ended
 from tasks.runner import HomeLoopTaskRunner
 
@@ -124,3 +130,22 @@ async def test_cancelling_the_awaiting_program_interrupts(client: PrefectClient)
         await asyncio.wait_for(running, 5)
     assert (work.stopping, work.cleaned) == (None, True)
     assert (await client.read_flow_run(created.id)).state_type is StateType.CRASHED
+
+
+async def test_the_end_of_a_run_does_not_wait_for_a_server_that_nobody_brings_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path)
+    place.write(choose_port(place), None)  # no keeper lives
+    url = api_url(place.read()["port"])
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    run: Any = SimpleNamespace(id="r", state=SimpleNamespace(ended=RunEnded(state="succeeded")))
+    began = time.monotonic()
+    with temporary_settings({PREFECT_API_URL: url}):
+        async with not_waited_for(tmp_path, run), get_client() as client:
+            await client.read_flows()
+        assert time.monotonic() - began < 15, "Prefect alone takes a minute"
+        run.state.ended = None
+        with pytest.raises(ConnectError):
+            async with not_waited_for(tmp_path, run):
+                raise ConnectError("a run at work needs it")
