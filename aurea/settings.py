@@ -31,9 +31,9 @@ VENDORS: Mapping[str, tuple[str, str | None]] = MappingProxyType(
     {
         "openai": ("OPENAI_API_KEY", "OPENAI_BASE_URL"),
         "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
-        "google": ("GEMINI_API_KEY", None),
+        "google": ("GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
         "openrouter": ("OPENROUTER_API_KEY", None),
-        "glm": ("ZAI_API_KEY", None),
+        "glm": ("ZAI_API_KEY", "ZAI_BASE_URL"),
         "ollama": ("OLLAMA_HOST", "OLLAMA_HOST"),
         "mlx": ("MLX_BASE_URL", "MLX_BASE_URL"),
     }

@@ -35,12 +35,18 @@ class UserMessage(Value):
     text: str
 
 
+def _unset(value: object) -> bool:
+    """Fields that came later are written only where they say something, so that older records stay what they are."""
+    return not value
+
+
 class AssistantMessage(Value):
-    """What the model said and asked for."""
+    """What the model said and asked for. `opaque` is what its provider wants back unread: reasoning, signatures."""
 
     role: Literal["assistant"] = "assistant"
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
+    opaque: dict[str, Any] = Field(default_factory=dict, exclude_if=_unset)
 
 
 class ToolMessage(Value):
@@ -91,11 +97,16 @@ class Address(Value):
 
 
 class Usage(Value):
-    """Tokens of one model call."""
+    """Tokens of one model call. Of the input, some were read from a prompt cache, some written to it at another price.
+
+    `usd` is what the server itself says that the call cost; most say nothing.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = Field(default=0, exclude_if=_unset)
+    usd: float | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class ModelRequest(Value):
@@ -115,15 +126,16 @@ class ModelRequest(Value):
 
 
 class ModelReply(Value):
-    """One model answer. `model` is what the server says it used; `replayed`: it came from the journal or a cassette."""
+    """One model answer. `model` is what the server says it used, `opaque` what it wants back in the conversation."""
 
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
     usage: Usage = Usage()
     finish: Literal["stop", "tool_calls", "length", "refused", "other"] = "stop"
     model: str = ""
+    opaque: dict[str, Any] = Field(default_factory=dict, exclude_if=_unset)
 
     @property
     def message(self) -> AssistantMessage:
         """The reply as it enters the conversation."""
-        return AssistantMessage(text=self.text, calls=self.calls)
+        return AssistantMessage(text=self.text, calls=self.calls, opaque=self.opaque)

@@ -15,6 +15,8 @@ from aurea.models.providers import PROVIDERS
 CHARS_PER_TOKEN = 3.5
 MESSAGE_OVERHEAD = 8  # tokens that a wire format adds to each message
 TOOL_OVERHEAD = 16  # and to each tool's schema
+# How servers call the most tokens that an answer may have.
+OUTPUT_LIMITS = ("max_output_tokens", "max_completion_tokens", "max_tokens", "maxOutputTokens")
 
 
 class Price(Protocol):
@@ -50,12 +52,19 @@ class Listed:
     free: bool = False
 
     def cost(self, usage: Usage) -> float:
-        """US dollars for this usage, by the list."""
+        """US dollars for this usage: what the server says, else by the list."""
+        if usage.usd is not None:
+            return usage.usd
         from genai_prices import Usage as Counted
         from genai_prices import calc_price
 
         cached = min(usage.cached_tokens, usage.input_tokens)
-        counted = Counted(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, cache_read_tokens=cached)
+        counted = Counted(
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cache_read_tokens=cached,
+            cache_write_tokens=min(usage.cache_write_tokens, usage.input_tokens - cached),
+        )
         return float(calc_price(counted, self.model, provider_id=self.provider).total_price)
 
 
@@ -100,12 +109,13 @@ class Prices:
         if price.free:
             return 0.0
         asked = estimate_tokens(request.messages, request.tools)
-        return price.cost(Usage(input_tokens=asked, output_tokens=output_limit(request)))
+        # At worst all of it is written to a prompt cache, which some vendors charge more for than plain input.
+        return price.cost(Usage(input_tokens=asked, output_tokens=output_limit(request), cache_write_tokens=asked))
 
 
 def output_limit(request: ModelRequest) -> int:
     """Tokens that an answer may have: the model's own option where it sets one, else the request's."""
-    for name in ("max_output_tokens", "max_completion_tokens", "max_tokens"):
+    for name in OUTPUT_LIMITS:
         value = request.model.options.get(name)
         if isinstance(value, int) and value > 0:
             return value
@@ -119,6 +129,7 @@ def estimate_tokens(messages: Sequence[Message], tools: Sequence[ToolSpec] = ())
         size += _bytes(message.text)
         if isinstance(message, AssistantMessage):
             size += sum(_bytes(call.name) + _bytes(_text(call.arguments)) for call in message.calls)
+            size += _bytes(_text(message.opaque)) if message.opaque else 0
     for tool in tools:
         size += _bytes(tool.name) + _bytes(tool.description) + _bytes(_text(tool.parameters))
     return math.ceil(size / CHARS_PER_TOKEN) + MESSAGE_OVERHEAD * len(messages) + TOOL_OVERHEAD * len(tools)

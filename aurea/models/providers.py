@@ -48,12 +48,12 @@ PROVIDERS: dict[str, Provider] = {
     provider.name: provider
     for provider in (
         Provider("openai", "https://api.openai.com/v1", "openai", _OPENAI, available=True),
-        Provider("anthropic", "https://api.anthropic.com", "anthropic", ("anthropic.com",)),
-        Provider("google", "https://generativelanguage.googleapis.com", "google", ("googleapis.com",)),
-        Provider("openrouter", "https://openrouter.ai/api/v1", "openrouter", ("openrouter.ai",)),
-        Provider("glm", "https://api.z.ai/api/paas/v4", "zai", _GLM),
+        Provider("anthropic", "https://api.anthropic.com", "anthropic", ("anthropic.com",), available=True),
+        Provider("google", "https://generativelanguage.googleapis.com", "google", ("googleapis.com",), available=True),
+        Provider("openrouter", "https://openrouter.ai/api/v1", "openrouter", ("openrouter.ai",), available=True),
+        Provider("glm", "https://api.z.ai/api/paas/v4", "zai", _GLM, available=True),
         Provider("ollama", "http://127.0.0.1:11434", None, ("ollama.com",), available=True),
-        Provider("mlx", "http://127.0.0.1:8080/v1"),
+        Provider("mlx", "http://127.0.0.1:8080/v1", available=True),
         Provider("replay", available=True),
     )
 }

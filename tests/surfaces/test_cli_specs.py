@@ -73,7 +73,6 @@ FAULTY: dict[str, tuple[str | bytes, list[str]]] = {
 LATER = {
     "land: pull_request": "land: `land: pull_request`: not available yet",
     "push: origin": "push: `push`: not available yet",
-    "roles: {coder: {fallback: ['openai:x']}}": "roles.coder.fallback: `fallback`: not available yet",
     "sandbox: bubblewrap": "sandbox: `sandbox: bubblewrap`: not available yet",
     "sandbox: container": "sandbox: `sandbox: container`: not available yet",
     "repo: https://example.org/x.git": "repo: a repository by URL: not available yet",
@@ -81,7 +80,6 @@ LATER = {
     "network: [pypi.org]": "network: `network` as a list of hosts: not available yet",
     "web_search: true": "web_search: `web_search: true`: not available yet",
     "mcp: [{url: x}]": "mcp: `mcp`: not available yet",
-    "provider: anthropic": "provider: provider anthropic: not available yet",
     "template: graph": "template: `template: graph`: not available yet; the templates are loop",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from aurea.domain.lifecycle import ItemState
 from aurea.domain.messages import Usage
 from aurea.domain.spec import Check, ItemSpec, Reviewer, Spec
 from aurea.domain.state import RunState
+from raw_server import RawServer, raw_server
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 RUN = "20260301-notes"
@@ -239,3 +241,10 @@ def history() -> type[History]:
 def work_item() -> Any:
     """To make work items: `work_item("api", "storage")` depends on storage."""
     return item
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RawServer]:
+    """A model server that answers as it is told."""
+    async with raw_server() as listening:
+        yield listening

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aurea.domain.errors import NotAvailableYet, UsageError
+from aurea.domain.errors import UsageError
 from aurea.domain.spec import Spec
 from aurea.intake.changes import changes
 from aurea.intake.faults import SpecFaults
@@ -180,11 +180,6 @@ def test_a_provider_is_never_guessed(env: dict[str, str], told: str, tmp_path: P
         go(tmp_path, SPEC, env=env)
     assert refused.value.exit_code == 2
     assert refused.value.remedy
-
-
-def test_a_provider_of_a_later_version_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(NotAvailableYet, match="MLX_BASE_URL: provider mlx: not available yet"):
-        go(tmp_path, SPEC, env={"MLX_BASE_URL": "http://localhost"})
 
 
 def test_an_objective_alone_works_on_the_repository_around(repo: Path) -> None:
@@ -361,7 +356,7 @@ def test_another_provider_brings_its_model_along(tmp_path: Path) -> None:
 
 def test_what_may_not_change_while_a_run_is_under_way(tmp_path: Path) -> None:
     spec = go(tmp_path, SPEC).spec
-    sets = ("objective=x", "checks.0.run=x", "max_attemps=1", "concurrency=0", "provider=mlx")
+    sets = ("objective=x", "checks.0.run=x", "max_attemps=1", "concurrency=0", "provider=opnai")
     with pytest.raises(SpecFaults) as wrong:
         changes(spec, Flags(sets=sets), tmp_path)
     told = [(fault.file, fault.message.split(";")[0]) for fault in wrong.value.faults]
@@ -370,7 +365,10 @@ def test_what_may_not_change_while_a_run_is_under_way(tmp_path: Path) -> None:
         ("--set max_attemps", "cannot change in the middle of a run"),
         ("--set max_attemps", "unknown key 'max_attemps'"),
         ("--set checks.0.run", "cannot change in the middle of a run"),
-        ("--set provider", "provider mlx: not available yet"),
+        (
+            "--set provider",
+            "must be one of `openai`, `anthropic`, `google`, `openrouter`, `glm`, `ollama`, `mlx`, `replay`",
+        ),
         ("--set concurrency", "must be at least 1, not 0"),
     ]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,50 +13,14 @@ from aurea.models.faults import ModelFault
 from aurea.models.providers import PROVIDERS, Endpoint, endpoint
 from aurea.models.wires.openai import OpenAIWire
 from aurea.testing.models import asking
+from raw_server import RawServer
 
 KEY = "sk-proj-very-secret-0123456789"
 
 
-class Server:
-    """Answers every request with `status` and `answer`, and keeps what was asked."""
-
-    def __init__(self) -> None:
-        self.status = "200 OK"
-        self.answer: Any = {}
-        self.headers: dict[str, str] = {}
-        self.body: dict[str, Any] = {}
-        self.url = ""
-
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := (await reader.readuntil(b"\r\n\r\n")).decode():
-                lines = [line.split(": ", 1) for line in head.split("\r\n")[1:] if line]
-                self.headers = {name.lower(): value for name, value in lines}
-                self.body = json.loads(await reader.readexactly(int(self.headers["content-length"])))
-                data = self.answer if isinstance(self.answer, str) else json.dumps(self.answer)
-                kind = "text/html" if isinstance(self.answer, str) else "application/json"
-                reply = f"HTTP/1.1 {self.status}\r\ncontent-type: {kind}\r\ncontent-length: {len(data)}\r\n\r\n{data}"
-                writer.write(reply.encode())
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    def says(self, message: dict[str, Any], finish: str | None = "stop", **more: Any) -> None:
-        self.answer = {"choices": [{"index": 0, "message": message, "finish_reason": finish}], **more}
-
-
 @pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    server = Server()
-    listening = await asyncio.start_server(server.handle, "127.0.0.1", 0)
-    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
-    yield server
-    listening.close()
-
-
-@pytest.fixture
-async def client(server: Server) -> AsyncIterator[OpenAIWire]:
-    client = OpenAIWire(endpoint("openai", {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": KEY}))
+async def client(server: RawServer) -> AsyncIterator[OpenAIWire]:
+    client = OpenAIWire(endpoint("openai", {"OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": KEY}))
     yield client
     await client.close()
 
@@ -82,7 +44,7 @@ TALK = (
 )
 
 
-async def test_the_request_body_is_what_was_meant_and_nothing_else(server: Server, client: OpenAIWire) -> None:
+async def test_the_request_body_is_what_was_meant_and_nothing_else(server: RawServer, client: OpenAIWire) -> None:
     server.says({"content": "ok"})
     await client.complete(
         asking(
@@ -119,7 +81,7 @@ async def test_the_request_body_is_what_was_meant_and_nothing_else(server: Serve
     }
 
 
-async def test_an_older_server_is_told_its_limit_by_the_name_it_knows(server: Server, client: OpenAIWire) -> None:
+async def test_an_older_server_is_told_its_limit_by_the_name_it_knows(server: RawServer, client: OpenAIWire) -> None:
     server.says({"content": "ok"})
     await client.complete(asking(options={"max_tokens": 99}))
 
@@ -127,12 +89,12 @@ async def test_an_older_server_is_told_its_limit_by_the_name_it_knows(server: Se
     assert "max_completion_tokens" not in server.body
 
 
-async def test_options_may_not_replace_what_is_asked(server: Server, client: OpenAIWire) -> None:
+async def test_options_may_not_replace_what_is_asked(server: RawServer, client: OpenAIWire) -> None:
     with pytest.raises(UsageError, match="may not set messages"):
         await client.complete(asking(options={"messages": []}))
 
 
-async def test_the_place_of_a_call_is_in_its_headers(server: Server, client: OpenAIWire) -> None:
+async def test_the_place_of_a_call_is_in_its_headers(server: RawServer, client: OpenAIWire) -> None:
     server.says({"content": "ok"})
     await client.complete(asking(item="storage", attempt=2, step=7, try_number=3))
 
@@ -171,15 +133,15 @@ async def test_the_vendor_learns_of_the_place_only_where_that_is_wanted(
     await client.close()
 
 
-async def test_a_local_server_needs_no_key(server: Server) -> None:
+async def test_a_local_server_needs_no_key(server: RawServer) -> None:
     server.says({"content": "ok"})
-    client = OpenAIWire(endpoint("openai", {"OPENAI_BASE_URL": server.url}))
+    client = OpenAIWire(endpoint("openai", {"OPENAI_BASE_URL": f"{server.url}/v1"}))
 
     assert (await client.complete(asking())).text == "ok"
     await client.close()
 
 
-async def test_text_usage_and_model(server: Server, client: OpenAIWire) -> None:
+async def test_text_usage_and_model(server: RawServer, client: OpenAIWire) -> None:
     usage = {"prompt_tokens": 100, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 60}}
     server.says({"role": "assistant", "content": "hello"}, usage=usage, model="gpt-5-mini-2025")
 
@@ -189,7 +151,7 @@ async def test_text_usage_and_model(server: Server, client: OpenAIWire) -> None:
     assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cached_tokens) == (100, 7, 60)
 
 
-async def test_a_server_that_counts_nothing_is_counted_for(server: Server, client: OpenAIWire) -> None:
+async def test_a_server_that_counts_nothing_is_counted_for(server: RawServer, client: OpenAIWire) -> None:
     server.says({"content": "hello " * 100})
 
     usage = (await client.complete(asking("why? " * 700))).usage
@@ -207,7 +169,7 @@ def calls(*wanted: tuple[str | None, Any]) -> dict[str, Any]:
     }
 
 
-async def test_parallel_calls_with_bad_arguments_and_without_ids(server: Server, client: OpenAIWire) -> None:
+async def test_parallel_calls_with_bad_arguments_and_without_ids(server: RawServer, client: OpenAIWire) -> None:
     server.says(calls(("x", '{"n": 1}'), (None, '{"n": tru'), ("x", ""), ("", {"n": 2}), ("y", "[1]")), "stop")
 
     reply = await client.complete(asking(step=4))
@@ -222,7 +184,7 @@ async def test_parallel_calls_with_bad_arguments_and_without_ids(server: Server,
     ]
 
 
-async def test_an_id_that_the_conversation_has_used_is_not_used_again(server: Server, client: OpenAIWire) -> None:
+async def test_an_id_that_the_conversation_has_used_is_not_used_again(server: RawServer, client: OpenAIWire) -> None:
     server.says(calls(("a", "{}")), "tool_calls")
 
     assert [call.id for call in (await client.complete(asking(messages=TALK))).calls] == ["a-2"]
@@ -242,7 +204,7 @@ async def test_an_id_that_the_conversation_has_used_is_not_used_again(server: Se
     ],
 )
 async def test_answers_of_plain_servers(
-    server: Server, client: OpenAIWire, message: dict[str, Any], finish: str | None, text: str, ends: str
+    server: RawServer, client: OpenAIWire, message: dict[str, Any], finish: str | None, text: str, ends: str
 ) -> None:
     server.says(message, finish)
 
@@ -251,7 +213,7 @@ async def test_answers_of_plain_servers(
     assert (reply.text, reply.finish) == (text, ends)
 
 
-async def test_calls_that_were_cut_off_are_told_as_such(server: Server, client: OpenAIWire) -> None:
+async def test_calls_that_were_cut_off_are_told_as_such(server: RawServer, client: OpenAIWire) -> None:
     server.says(calls(("a", '{"n"')), "length")
 
     reply = await client.complete(asking())
@@ -290,7 +252,7 @@ LONG = {"error": {"message": "too long", "type": "invalid_request_error", "code"
     ],
 )
 async def test_failures_have_a_kind_and_name_the_server_but_never_a_key(
-    server: Server, client: OpenAIWire, status: str, answer: Any, kind: str
+    server: RawServer, client: OpenAIWire, status: str, answer: Any, kind: str
 ) -> None:
     server.status, server.answer = status, answer
 
@@ -298,12 +260,12 @@ async def test_failures_have_a_kind_and_name_the_server_but_never_a_key(
         await client.complete(asking())
 
     assert caught.value.kind == kind
-    assert f"openai model 'gpt-5-mini' at {server.url}" in str(caught.value)
+    assert f"openai model 'gpt-5-mini' at {server.url}/v1" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "9876543210abc" not in str(caught.value)
 
 
-async def test_a_server_that_is_not_there(server: Server) -> None:
+async def test_a_server_that_is_not_there(server: RawServer) -> None:
     client = OpenAIWire(endpoint("openai", {"OPENAI_BASE_URL": "http://user:pass@127.0.0.1:9/v1"}))
     with pytest.raises(ModelFault) as caught:
         await client.complete(asking())

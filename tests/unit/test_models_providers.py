@@ -55,8 +55,9 @@ def test_a_provider_that_cannot_be_used_is_said_before_a_run() -> None:
     check_ready("replay", {})
     check_ready("openai", {"OPENAI_API_KEY": "k"})
     check_ready("openai", {"OPENAI_BASE_URL": "http://localhost:8000/v1"})
-    with pytest.raises(NotAvailableYet, match="anthropic"):
-        check_ready("anthropic", {"ANTHROPIC_API_KEY": "k"})
+    check_ready("anthropic", {"ANTHROPIC_API_KEY": "k"})
+    check_ready("google", {"GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:8000"})
+    check_ready("mlx", {})
     for environ in ({}, {"OPENAI_API_KEY": " "}, {"OPENAI_BASE_URL": "https://models.example.org/v1"}):
         with pytest.raises(UsageError, match="OPENAI_API_KEY"):
             check_ready("openai", environ)

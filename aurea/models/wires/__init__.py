@@ -42,7 +42,15 @@ def open_wire(provider: str, environ: Mapping[str, str], *, headers: bool | str 
     """
     there = endpoint(provider, environ)
     match provider:
-        case "openai":
+        case "anthropic":
+            from aurea.models.wires.anthropic import AnthropicWire
+
+            return AnthropicWire(there, headers=headers)
+        case "google":
+            from aurea.models.wires.google import GoogleWire
+
+            return GoogleWire(there, headers=headers)
+        case "openai" | "openrouter" | "glm" | "mlx":
             from aurea.models.wires.openai import OpenAIWire
 
             return OpenAIWire(there, headers=headers)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
+import httpx2
 from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 
+from aurea.domain.errors import UsageError
 from aurea.domain.messages import ModelReply, ModelRequest
 from aurea.models.faults import Server, fault
+from aurea.models.prices import OUTPUT_LIMITS
 from aurea.models.providers import Endpoint
 from aurea.models.wires.errors import classify
 from aurea.models.wires.plain import own_headers
@@ -24,10 +29,17 @@ class VendorWire(ABC):
     client of the vendor's library that tries nothing again by itself: tries are counted and paid for in the layers above.
     """
 
+    owned: ClassVar[frozenset[str]] = frozenset()  # fields of the body that say what is asked, and are no options
+
     def __init__(self, endpoint: Endpoint, *, headers: bool | str = True) -> None:
         self.endpoint = endpoint
         self._headers = headers == "always" or (headers is True and not endpoint.vendor)
         self._models: dict[str, Model] = {}
+
+    @property
+    def family(self) -> str:
+        """Whose opaque parts these servers understand, and nobody else's."""
+        return self.endpoint.provider.name
 
     @abstractmethod
     def make_model(self, name: str) -> Model:
@@ -47,14 +59,15 @@ class VendorWire(ABC):
         if model is None:
             model = self._models[request.model.name] = self.make_model(request.model.name)
         settings = self.settings(request)
+        messages = to_messages(request.messages, self.family, model.system)
         try:
-            response = await model.request(to_messages(request.messages), settings, to_parameters(request.tools))
+            response = await model.request(messages, settings, to_parameters(request.tools))
         except Exception as error:
             known = classify(error, self.server(request), self.endpoint.key)
             if known is None:
                 raise
             raise known from error
-        reply = to_reply(request, response)
+        reply = to_reply(request, response, self.family)
         if not reply.text and not reply.calls and reply.finish == "refused":
             raise fault("refused", self.server(request), "an empty answer, filtered")
         return reply
@@ -64,6 +77,26 @@ class VendorWire(ABC):
         provider = self.endpoint.provider
         return Server(provider.name, request.model.name, self.endpoint.shown, provider.key_variable or "")
 
+    def options(self, request: ModelRequest) -> dict[str, Any]:
+        """The role's options as fields of the request body, without the limit of an answer, which goes its own way."""
+        options = request.model.options
+        taken = sorted(self.owned & set(options))
+        if taken:
+            raise UsageError(
+                f"options of {str(request.model)!r} may not set {', '.join(taken)}", remedy="leave them out"
+            )
+        return {name: value for name, value in options.items() if name not in OUTPUT_LIMITS}
+
     def extra_headers(self, request: ModelRequest) -> dict[str, str]:
         """Who asks, and where in the run."""
         return own_headers(request, place=self._headers)
+
+
+def timeout_of(seconds: float) -> Any:
+    """The limit of a call; a server that does not even take the connection is given up sooner."""
+    return httpx2.Timeout(seconds, connect=min(CONNECT_S, seconds))
+
+
+def cache_key(request: ModelRequest) -> str:
+    """What calls with the same beginning have in common, the role in its run, without telling which run it is."""
+    return hashlib.sha256(f"{request.address.run}/{request.address.role}".encode()).hexdigest()[:32]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterator
 
 import httpx2
-import openai
 from pydantic_ai import exceptions as pai
 
 from aurea.models.faults import BlockedFault, Kind, PermanentFault, Server, TransientFault, fault
@@ -26,16 +25,52 @@ CATEGORIES: tuple[tuple[type[BaseException], Kind], ...] = (
     (pai.ModelNotFoundError, "not_found"),
     (pai.ContentFilterError, "refused"),
     (pai.UnexpectedModelBehavior, "malformed"),
-    (openai.APITimeoutError, "timeout"),
-    (openai.APIConnectionError, "connection"),
     (httpx2.TimeoutException, "timeout"),
     (httpx2.TransportError, "connection"),
     (httpx2.DecodingError, "malformed"),
-    (json.JSONDecodeError, "malformed"),
+    # An answer of another shape than its format has makes the vendors' libraries fail in any of these ways.
+    (ValueError, "malformed"),
+    (TypeError, "malformed"),
+    (AttributeError, "malformed"),
+    (LookupError, "malformed"),
+    (AssertionError, "malformed"),
 )
-# Statuses that no category covers but that are worth another try.
-TRANSIENT_STATUS: dict[int, Kind] = {408: "timeout", 409: "overloaded", 425: "overloaded"}
+# Statuses that no category covers: what some servers put into the body of an answer, and what is worth another try.
+STATUSES: dict[int, Kind] = {
+    401: "authentication",
+    402: "quota",
+    403: "authentication",
+    404: "not_found",
+    408: "timeout",
+    409: "overloaded",
+    413: "context_too_long",
+    425: "overloaded",
+    429: "rate_limit",
+    503: "overloaded",
+    529: "overloaded",
+}
+LIBRARIES = frozenset({"openai", "anthropic", "google"})
 REFUSALS = ("content_filter", "content_policy_violation", "responsibleaipolicyviolation")
+# What vendors say in words alone, behind a status that means something else or nothing.
+SAID: tuple[tuple[Kind, str], ...] = (
+    (
+        "context_too_long",
+        r"context (limit|length|window|size)|prompt is too long|prompt exceeds max length|too many (input )?tokens"
+        r"|input token count|input (is )?too long|maximum number of tokens",
+    ),
+    (
+        "quota",
+        r"usage limit|insufficient (balance|credit|fund|quota)|credit balance|key limit exceeded"
+        r"|(spend|spending|billing) (hard )?limit|payment required|no resource package",
+    ),
+    (
+        "refused",
+        r"flagged|content (filter|policy|management)|usage polic|unsafe or sensitive|moderation|prohibited content",
+    ),
+    ("not_found", r"(not a valid|unknown|no such) model|model .{0,80}(does not exist|not found|not exist)"),
+    ("authentication", r"api key (is )?(not valid|invalid|expired)|(invalid|incorrect) (x-)?api.key"),
+)
+WORDS = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in SAID)
 
 
 def classify(error: Exception, server: Server, key: str = "") -> TransientFault | BlockedFault | PermanentFault | None:
@@ -51,20 +86,31 @@ def classify(error: Exception, server: Server, key: str = "") -> TransientFault 
 
 def _kind(error: Exception) -> Kind | None:
     if isinstance(error, pai.ModelHTTPError):
-        if error.status_code in TRANSIENT_STATUS:
-            return TRANSIENT_STATUS[error.status_code]
-        if error.status_code == 413:
-            return "context_too_long"
-        if any(word in str(error.provider_error_code).lower() for word in REFUSALS):
-            return "refused"
+        return _kind_of_answer(error)
     for category, kind in CATEGORIES:
         if isinstance(error, category):
             return kind
-    if isinstance(error, pai.ModelHTTPError):
-        return "server" if error.status_code >= 500 else "rejected"
-    if isinstance(error, pai.ModelAPIError | openai.OpenAIError):
+    if isinstance(error, pai.ModelAPIError) or type(error).__module__.partition(".")[0] in LIBRARIES:
         return "malformed"  # an answer came, and nobody could make anything of it
     return None
+
+
+def _kind_of_answer(error: pai.ModelHTTPError) -> Kind:
+    if any(word in str(error.provider_error_code).lower() for word in REFUSALS):
+        return "refused"
+    found = next((kind for category, kind in CATEGORIES if isinstance(error, category)), None)
+    found = found or STATUSES.get(error.status_code) or ("server" if error.status_code >= 500 else "rejected")
+    if found in ("rejected", "rate_limit", "authentication") and error.status_code < 500:
+        return _kind_in_words(_said(error), found)
+    return found
+
+
+def _kind_in_words(said: str, kind: Kind) -> Kind:
+    """The kind that the words tell where a status says less: one that waiting cannot cure is no limit of the rate."""
+    for told, pattern in WORDS:
+        if pattern.search(said) and (kind == "rejected" or told in ("quota", "refused")):
+            return told
+    return kind
 
 
 def _said(error: Exception) -> str:

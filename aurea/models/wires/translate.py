@@ -21,13 +21,18 @@ from aurea.domain.messages import (
     UserMessage,
 )
 from aurea.models.prices import estimate_tokens
-from aurea.models.wires.plain import to_arguments, unique_ids
+from aurea.models.wires.parts import keep, restore
+from aurea.models.wires.plain import NO_CALL_ID, to_arguments, unique_ids
 
+MADE_UP_ID = "pyd_ai_"  # how ids begin that the library makes up where a server sent none
 FINISHES = {"length": "length", "content_filter": "refused", "stop": "stop", "tool_call": "stop"}
 
 
-def to_messages(messages: Iterable[Message]) -> list[pai.ModelMessage]:
-    """The conversation as pydantic-ai has it: what is said to the model is grouped between its answers."""
+def to_messages(messages: Iterable[Message], family: str = "", system: str = "") -> list[pai.ModelMessage]:
+    """The conversation as pydantic-ai has it: what is said to the model is grouped between its answers.
+
+    `family` is whose opaque parts may be sent back, `system` how pydantic-ai calls their provider.
+    """
     turns: list[pai.ModelMessage] = []
     said: list[pai.ModelRequestPart] = []
     for message in messages:
@@ -35,7 +40,7 @@ def to_messages(messages: Iterable[Message]) -> list[pai.ModelMessage]:
             if said:
                 turns.append(pai.ModelRequest(parts=said))
                 said = []
-            turns.append(pai.ModelResponse(parts=_response_parts(message)))
+            turns.append(pai.ModelResponse(parts=restore(message, family, system), provider_name=system or None))
         elif isinstance(message, SystemMessage):
             said.append(pai.SystemPromptPart(message.text))
         elif isinstance(message, UserMessage):
@@ -45,15 +50,6 @@ def to_messages(messages: Iterable[Message]) -> list[pai.ModelMessage]:
     if said:
         turns.append(pai.ModelRequest(parts=said))
     return turns
-
-
-def _response_parts(message: AssistantMessage) -> list[pai.ModelResponsePart]:
-    parts: list[pai.ModelResponsePart] = [pai.TextPart(message.text)] if message.text else []
-    for call in message.calls:
-        # A server refuses a history whose arguments are no JSON object, so what was not one is shown wrapped.
-        arguments = call.arguments if isinstance(call.arguments, dict) else {"invalid_arguments": call.arguments}
-        parts.append(pai.ToolCallPart(call.name, arguments, tool_call_id=call.id))
-    return parts
 
 
 def to_parameters(tools: tuple[ToolSpec, ...]) -> ModelRequestParameters:
@@ -68,11 +64,11 @@ def to_parameters(tools: tuple[ToolSpec, ...]) -> ModelRequestParameters:
     )
 
 
-def to_reply(request: ModelRequest, response: pai.ModelResponse) -> ModelReply:
+def to_reply(request: ModelRequest, response: pai.ModelResponse, family: str = "") -> ModelReply:
     """The canonical reply. Call ids are unique in the conversation; arguments that are no JSON object stay text."""
     text = "".join(part.content for part in response.parts if isinstance(part, pai.TextPart))
     said = [part for part in response.parts if isinstance(part, pai.ToolCallPart)]
-    ids = unique_ids(request, [part.tool_call_id for part in said])
+    ids = unique_ids(request, [_sent_id(part.tool_call_id) for part in said])
     calls = tuple(
         ToolCall(id=id_, name=part.tool_name, arguments=to_arguments(part.args))
         for id_, part in zip(ids, said, strict=True)
@@ -89,7 +85,12 @@ def to_reply(request: ModelRequest, response: pai.ModelResponse) -> ModelReply:
         usage=_usage(request, response, text, calls),
         finish=finish,
         model=response.model_name or "",
+        opaque=keep(family, response.parts),
     )
+
+
+def _sent_id(id_: str) -> str:
+    return NO_CALL_ID if id_.startswith(MADE_UP_ID) else id_
 
 
 def _usage(request: ModelRequest, response: pai.ModelResponse, text: str, calls: tuple[ToolCall, ...]) -> Usage:
@@ -100,6 +101,8 @@ def _usage(request: ModelRequest, response: pai.ModelResponse, text: str, calls:
             input_tokens=counted.input_tokens,
             output_tokens=counted.output_tokens,
             cached_tokens=min(counted.cache_read_tokens, counted.input_tokens),
+            cache_write_tokens=counted.cache_write_tokens,
+            usd=float(counted.cost) if counted.cost is not None else None,
         )
     return Usage(
         input_tokens=estimate_tokens(request.messages, request.tools),
