@@ -24,7 +24,7 @@ class OllamaServer:
         self.waits: list[float] = []
         self.load_s = 0.0
         self.load_status = "200 OK"
-        self.contexts: dict[str, int] = {}
+        self.contexts: dict[str, int] | None = {}
         self.asked: list[tuple[str, dict[str, str], dict[str, Any]]] = []
         self.cut = False
         self.url = ""
@@ -47,6 +47,8 @@ class OllamaServer:
         if path == "/api/generate":
             await asyncio.sleep(self.load_s)
             await self._whole(writer, self.load_status, {"done": True, "done_reason": "load"})
+        elif path == "/api/ps" and self.contexts is None:
+            await self._whole(writer, "404 Not Found", "404 page not found")
         elif path == "/api/ps":
             models = [{"name": name, "model": name, "context_length": n} for name, n in self.contexts.items()]
             await self._whole(writer, "200 OK", {"models": models})

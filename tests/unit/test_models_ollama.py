@@ -124,6 +124,7 @@ async def test_the_place_of_a_call_is_in_its_headers_and_not_in_those_of_loading
     assert sent == [
         {},
         {},
+        {},
         {
             "x-aurea-run": "run-1",
             "x-aurea-item": "storage",

@@ -77,7 +77,7 @@ async def test_a_prompt_that_the_server_cut_is_no_answer(server: OllamaServer, c
     assert caught.value.kind == "context_too_long"
     assert "num_ctx" in caught.value.remedy
     # A server that leaves out of its count what it had in its cache has not cut what has room in its context.
-    server.contexts["qwen3:8b"] = 32_768
+    server.contexts = {"qwen3:8b": 32_768}
     await client.prepare(request)
     assert (await client.complete(request)).usage.input_tokens == 1400
     server.says({"content": "ok"}, prompt_eval_count=11)  # nor has one that does not count
@@ -87,7 +87,7 @@ async def test_a_prompt_that_the_server_cut_is_no_answer(server: OllamaServer, c
 async def test_a_context_that_the_server_did_not_give_is_told_before_it_is_asked(
     server: OllamaServer, client: OllamaWire
 ) -> None:
-    server.contexts["qwen3:8b"] = 1024
+    server.contexts = {"qwen3:8b": 1024}
     await client.prepare(ask(LONG))
     with pytest.raises(ModelFault, match="gives it 1024 tokens") as caught:
         await client.complete(ask(LONG))
@@ -158,8 +158,11 @@ async def test_a_model_is_loaded_once_for_all_who_need_it(server: OllamaServer, 
 
 async def test_a_model_that_is_not_to_stay_is_not_loaded_in_advance(server: OllamaServer, client: OllamaWire) -> None:
     await client.prepare(ask(options={"keep_alive": 0}))  # it would be unloaded again
-
     assert server.asked == []
+    server.contexts = None
+    await client.prepare(ask())  # whoever does not tell of its models is asked for answers alone
+
+    assert server.bodies("/api/generate") == []
 
 
 @pytest.mark.parametrize(("status", "times"), [("404 Not Found", 1), ("500 Internal Server Error", 3)])

@@ -66,6 +66,9 @@ class OllamaWire:
             loaded, used = self._loaded.get(name, ("", 0.0))
             if loaded == wanted and now() - used < STAYS_S:
                 return
+            # What does not tell of its models may be no Ollama, and take a request to load one for a question.
+            if await self._models() is None:
+                return
             try:
                 async with asyncio.timeout(LOAD_S):
                     answer = await self._http.post("/api/generate", json=load)
@@ -75,7 +78,8 @@ class OllamaWire:
                 return  # the call will meet the same, and say it
             if answer.status_code < 500:  # a server that loads nothing in advance is not asked again
                 self._loaded[name] = (wanted, now())
-            self._given[name] = await self._context(name) if answer.is_success else 0
+            known = (await self._models() or {}) if answer.is_success else {}
+            self._given[name] = known.get(name) or known.get(f"{name}:latest", 0)
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """One answer of the server; a `ModelFault` where there is none.
@@ -138,15 +142,15 @@ class OllamaWire:
             self._contexts[name] = body["options"]["num_ctx"]
         return body
 
-    async def _context(self, name: str) -> int:
-        """Tokens of context that a loaded model has; 0 where the server does not say."""
+    async def _models(self) -> dict[str, int] | None:
+        """The models that are loaded, with their context in tokens (0: not said); None where the server does not tell."""
         try:
             async with asyncio.timeout(LOOK_S):
                 answer = await self._http.get("/api/ps")
-            models = answer.json()["models"]
-            return next((int(m["context_length"]) for m in models if name in (m.get("name"), m.get("model"))), 0)
-        except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError):
-            return 0
+            rows = answer.json()["models"] if answer.is_success else None
+            return None if rows is None else {str(row["name"]): int(row.get("context_length") or 0) for row in rows}
+        except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError, AttributeError):
+            return None
 
     def _check_room(self, request: ModelRequest, server: Server) -> None:
         given = self._given.get(request.model.name, 0)
