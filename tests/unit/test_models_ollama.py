@@ -218,6 +218,19 @@ async def test_answers(
     assert (reply.text, reply.finish) == (text, ends)
 
 
+async def test_what_a_model_thought_goes_back_with_the_conversation(server: OllamaServer, client: OllamaWire) -> None:
+    server.says({"content": "", "thinking": "First I "}, {"content": "Go.", "thinking": "count."})
+
+    said = (await client.complete(ask())).message
+    others = AssistantMessage(text="Mine.", opaque={"of": "anthropic", "parts": []})
+    await client.complete(ask(messages=(UserMessage(text="Count."), said, others, UserMessage(text="On."))))
+
+    assert server.bodies()[-1]["messages"][1:3] == [
+        {"role": "assistant", "content": "Go.", "thinking": "First I count."},
+        {"role": "assistant", "content": "Mine."},
+    ]
+
+
 async def test_calls_that_were_cut_off_are_told_as_such(server: OllamaServer, client: OllamaWire) -> None:
     server.says({"content": "", "tool_calls": [call("count", {})]}, done_reason="length")
 

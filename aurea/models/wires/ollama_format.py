@@ -120,15 +120,16 @@ class Answer:
 
     def reply(self, request: ModelRequest) -> ModelReply:
         """The canonical reply. What the model thought aloud is left out of its text."""
-        text = (
-            _THOUGHT.sub("", "".join(self.text), count=1) if _THOUGHT.match("".join(self.text)) else "".join(self.text)
-        )
+        text = "".join(self.text)
+        if (thought := _THOUGHT.match(text)) is not None:
+            text = text[thought.end() :]
         functions = [call.get("function") or {} for call in self.calls]
         ids = unique_ids(request, [str(call.get("id") or "") for call in self.calls])
         calls = tuple(
             ToolCall(id=id_, name=str(one.get("name") or ""), arguments=to_arguments(one.get("arguments")))
             for id_, one in zip(ids, functions, strict=True)
         )
+        thinking = "".join(self.thinking)
         finish = _FINISHES.get(str((self.end or {}).get("done_reason") or "stop"), "other")
         return ModelReply(
             text=text,
@@ -136,6 +137,7 @@ class Answer:
             usage=self._usage(request, AssistantMessage(text=text, calls=calls)),
             finish="tool_calls" if calls and finish != "length" else finish,
             model=self.model,
+            opaque={"of": FAMILY, "thinking": thinking} if thinking else {},
         )
 
     def _usage(self, request: ModelRequest, said: AssistantMessage) -> Usage:
@@ -153,6 +155,8 @@ def _message(message: Message) -> dict[str, Any]:
         return {"role": message.role, "content": message.text}
     if isinstance(message, AssistantMessage):
         said: dict[str, Any] = {"role": "assistant", "content": message.text}
+        if message.opaque.get("of") == FAMILY:
+            said["thinking"] = message.opaque["thinking"]  # models that think want it back while they call tools
         if message.calls:
             said["tool_calls"] = [
                 {"id": call.id, "function": {"name": call.name, "arguments": _object(call.arguments)}}
