@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Crashed
+from prefect.states import Crashed, Failed
 from pydantic import Field, WithJsonSchema
 
 from aurea.delivery.conduct import conduct
-from aurea.domain.errors import LedgerAway
+from aurea.domain.errors import LedgerAway, UsageError
 from aurea.domain.spec import Provider
 from flows.human_gate import human_gate
-from tasks.flow_run import introduce, run_of_flow_run, until_ended
+from tasks.flow_run import introduce, own_flow_run, run_of_flow_run, until_ended
 from tasks.gates import Gates
 from tasks.line import prefect_phases
 from tasks.logs import told
@@ -61,3 +61,7 @@ async def deliver(
                 return await gates.leave(state)
     except LedgerAway as away:
         return Crashed(message=str(away))
+    except UsageError as refused:
+        if own_flow_run().deployment_id is None:
+            raise
+        return Failed(message=str(refused))  # read in the UI, where a traceback would hide it

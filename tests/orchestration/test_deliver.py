@@ -200,3 +200,19 @@ async def test_a_waiting_run_is_paused_and_goes_on_in_the_same_flow_run(home: Ho
     await run_deliver(home, "tiny-waits")
     [again] = await flow_runs("tiny-waits")
     assert (again.id, again.state_type, again.run_count) == (waiting.id, StateType.PAUSED, 2)
+
+
+async def test_a_deployed_run_whose_spec_is_refused_fails_in_words(
+    client: PrefectClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.flow_engine import run_flow_async
+
+    from flows.deliver import deliver
+
+    monkeypatch.setenv("AUREA_HOME", str(tmp_path / "home"))
+    deployment = await client.create_deployment(await client.create_flow(deliver), "refused")
+    flow_run = await client.create_flow_run_from_deployment(deployment, parameters={"spec": "projct: x\n"})
+    state = await run_flow_async(deliver, flow_run=flow_run, parameters=flow_run.parameters, return_type="state")
+    assert (state.type, "did you mean 'project'" in str(state.message)) == (StateType.FAILED, True)
+    assert "Traceback" not in str(state.message)
+    assert not (tmp_path / "home" / "runs").exists()
