@@ -33,7 +33,7 @@ from aurea.domain.events import Draft, OrderGiven, QuestionAnswered, RunCreated,
 from aurea.domain.evidence import Base
 from aurea.domain.lifecycle import Actor
 from aurea.domain.messages import ModelRef
-from aurea.domain.spec import Spec, require_run_id
+from aurea.domain.spec import RoleChoice, Spec, require_run_id
 from aurea.domain.state import RunState
 from aurea.home import Home, busy
 from aurea.intake.resolve import Resolved, require_free_output
@@ -223,6 +223,9 @@ async def _wire(home: Home, state: RunState, held: AsyncExitStack, record: Path 
         provider, model = now.provider or created.provider, now.model or created.model
         return model_for(now, role, provider=provider, model=model, named=named)
 
+    def choice(role: str) -> RoleChoice | None:
+        return live.spec.roles.get(role)
+
     live = Run(
         id=state.id,
         spec=spec,
@@ -234,6 +237,7 @@ async def _wire(home: Home, state: RunState, held: AsyncExitStack, record: Path 
             ledger=home.ledger,
             client=client,
             model_for=models,
+            choice_for=choice,
             commands=commands,
             clock=home.clock,
             folder=folder,

@@ -67,7 +67,8 @@ SHAPES = [
     Weak("JSON within JSON", made(("write_file", json.dumps(json.dumps(WRITE[1])))), [WRITE]),
     Weak("arguments as JSON text in the text", said(json.dumps({"name": "read_file", "arguments": '{"path": "a"}'})),
          [("read_file", {"path": "a"})]),
-    Weak('"3" for a number', made(("read_file", {"path": "a", "limit": "3", "offset": "2.0"})), None),
+    Weak('"3" for a number', made(("read_file", {"path": "a", "limit": "3", "offset": "2.0"})),
+         [("read_file", {"path": "a", "limit": "3", "offset": "2.0"})]),
     Weak('"3" for a number in words', made(("read_file", {"path": 7, "limit": "3"})),
          [("read_file", {"path": "7", "limit": 3})]),
     Weak("one text for a list", made(("submit_report", {**RESULT, "files": "a.py"})),
@@ -100,5 +101,6 @@ SHAPES = [
     Weak("cut off in the arguments", made(("write_file", '{"path": "a", "content": "x = ')), None),
     Weak("cut off but closed", made(("write_file", '{"path": "a", "content": "x"'), finish="length"), None),
     Weak("quotes within what is written", made(("write_file", '{"path": "a", "content": "say "hi" to"}')), None),
+    Weak("a word that is no choice", made(("submit_report", {**RESULT, "criteria": [{"met": "perhaps"}]})), None),
     Weak("an answer without anything", said(""), None),
 ]  # fmt: skip

@@ -17,7 +17,8 @@ from aurea.agents.loopguard import call_hash
 EVERY_CALLS = 15
 EVERY_S = 60.0
 WINDOW = 15
-PAUSE = 5  # calls that an agent has to change course before it is told again
+PAUSE = 5  # calls, and
+PAUSE_TURNS = 3  # turns that an agent has to change course before it is told again
 IGNORED = 3
 WAIT_S = 10.0
 BETTER = 5
@@ -59,6 +60,7 @@ class Guardian:
         self._since = 0
         self._looked_at_s = 0.0
         self._told_before = PAUSE
+        self._turns_before = PAUSE_TURNS
         self._ignored = 0
         self._last: int | None = None
 
@@ -80,8 +82,9 @@ class Guardian:
         self._tokens = 0 if answer.changed or may_have else self._tokens
 
     def wrote(self, tokens: int) -> None:
-        """Take note of how much the model wrote in a turn."""
+        """Take note of a turn of the model, and of how much it wrote."""
         self._tokens += tokens
+        self._turns_before += 1
 
     def due(self, seconds: float) -> bool:
         """Whether it is time to look; `seconds` is what the attempt has used of its time."""
@@ -102,11 +105,11 @@ class Guardian:
         tone = tone_of(score)
         if not tone:
             self._ignored, self._last = 0, None
-        if not tone or self._told_before < PAUSE:
+        if not tone or self._told_before < PAUSE or self._turns_before < PAUSE_TURNS:
             return "", False
         worse = self._last is not None and tone_of(look.score) != "" and look.score <= self._last + BETTER
         self._ignored = self._ignored + 1 if worse else 0
-        self._last, self._told_before = look.score, 0
+        self._last, self._told_before, self._turns_before = look.score, 0, 0
         return tone, self._ignored >= IGNORED
 
     def _repeats(self) -> list[tuple[int, str]]:

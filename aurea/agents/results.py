@@ -115,6 +115,7 @@ class SubmitReport(Answer):
     challenges: Texts = ()
     decisions: Texts = ()
     files: Annotated[Texts, Field(description="files added, changed or deleted")] = ()
+    unfinished: Annotated[Texts, Field(description="what is left to do; empty where nothing is")] = ()
     criteria: Annotated[tuple[CriterionReport, ...], _objects("criterion")] = ()
 
 
@@ -146,6 +147,14 @@ class SubmitReview(Answer):
     summary: Annotated[str, _or("")] = ""
 
 
+class SubmitJudgement(Answer):
+    """Submit the judgement and end the conversation."""
+
+    alignment: Annotated[int, Field(ge=0, le=100, description="how well it leads to the task's criteria")]
+    trajectory: Annotated[Literal["improving", "steady", "worsening"], BeforeValidator(_lower)] = "steady"
+    advice: Annotated[str, _or(""), Field(max_length=500, description="one sentence to the agent, or empty")] = ""
+
+
 @dataclass(frozen=True)
 class ResultTool:
     """The tool whose valid call is a role's result. `required` is what the model is told it must give."""
@@ -168,6 +177,7 @@ class ResultTool:
 PLAN = ResultTool("submit_plan", SubmitPlan, ("items",))
 REPORT = ResultTool("submit_report", SubmitReport, ("summary", "approach"))
 REVIEW = ResultTool("submit_review", SubmitReview, ("decision", "criteria", "findings", "summary"))
+JUDGEMENT = ResultTool("submit_judgement", SubmitJudgement, ("alignment", "trajectory", "advice"))
 
 
 def plan_of(result: Mapping[str, object]) -> tuple[tuple[ItemSpec, ...], str]:

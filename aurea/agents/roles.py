@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from aurea.agents.results import PLAN, REPORT, REVIEW, ResultTool
-from aurea.domain.errors import NotAvailableYet, UsageError
+from aurea.agents.results import JUDGEMENT, PLAN, REPORT, REVIEW, ResultTool
+from aurea.domain.errors import UsageError
 from aurea.domain.spec import ROLES
 
 READING = ("read_file", "list_directory", "search_codebase", "git_status", "git_diff", "git_log")
@@ -34,7 +34,7 @@ def role_of(name: str) -> RoleSpec:
     if name not in ROLES:
         raise UsageError(f"unknown role {name!r}", remedy=f"the roles are {', '.join(ROLES)}")
     if name == "guardian":
-        raise NotAvailableYet("the role 'guardian'")
+        return RoleSpec(name, ("guardian",), frozenset(), JUDGEMENT)
     if name == "planner":
         return RoleSpec(name, ("planner",), frozenset(READING), PLAN)
     if name == "reviewer":

@@ -75,6 +75,9 @@ async def _submit(run: Run, item: str, attempt: Attempt, workspace: Workspace, o
         ending, reason = outcome.ended, _asked_for(run, item, attempt.number)
     elif outcome.ended != "result":
         ending, reason = outcome.ended, outcome.reason or f"ran out of {outcome.limit}"
+    elif outcome.limit is not None and report is not None and report.unfinished:
+        left = "; ".join(report.unfinished)
+        ending, reason = "exhausted", f"it ran out of {outcome.limit.replace('_', ' ')} with this left to do: {left}"
     elif not shot.files:
         ending, reason = "empty", "no file was changed"
     else:
@@ -112,7 +115,7 @@ async def _move_on(run: Run, item: str, ended: AttemptEnded, number: int) -> Non
     raised = run.state.escalation(item, number)
     if ended.outcome == "escalated" and raised is not None:
         title = question(raised, run.state.item(item).spec.name)
-        await questions.escalate(run, item, ItemState.ACTIVE, raised.text, title)
+        await questions.escalate(run, item, ItemState.ACTIVE, raised.text, title=title, cause=ended.reason)
         return
     cause = ended.reason or ended.outcome
     await run.record(

@@ -22,6 +22,8 @@ def lesson(state: RunState, attempt: Attempt) -> str:
     if attempt.ended and attempt.ended.report:
         tried = attempt.ended.report.approach or attempt.ended.report.summary
         parts.append(f"Tried: {tried}")
+        if attempt.ended.report.unfinished:
+            parts.append(f"Left to do: {'; '.join(attempt.ended.report.unfinished)}")
     for evidence in (state.evidence[i] for i in attempt.checks):
         if not evidence.passed:
             parts.append(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Union
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from aurea.domain.agent_facts import ConversationCompacted, GuardianLooked, LimitReached, ModelRepaired
 from aurea.domain.facts import (
     Fact,
     ItemMoved,
@@ -67,20 +68,24 @@ __all__ = [
     "BudgetReserved",
     "BudgetSettled",
     "CheckEnded",
+    "ConversationCompacted",
     "DecisionLogged",
     "Draft",
     "EscalationRaised",
     "Event",
     "Fact",
+    "GuardianLooked",
     "InsightPosted",
     "ItemMoved",
     "LandingLanded",
     "LandingRefused",
     "LandingStarted",
     "Level",
+    "LimitReached",
     "ModelAnswered",
     "ModelAsked",
     "ModelFailed",
+    "ModelRepaired",
     "OrderGiven",
     "PlanAccepted",
     "PlanChanged",
@@ -115,6 +120,7 @@ AnyFact = Annotated[
         PlanProposed, PlanRejected, PlanAccepted, PlanChanged, OrderGiven,
         ItemMoved, AttemptStarted, PromptGiven, AttemptEnded,
         ModelAsked, ModelAnswered, ModelFailed, ToolStarted, ToolEnded,
+        ModelRepaired, ConversationCompacted, GuardianLooked, LimitReached,
         InsightPosted, DecisionLogged, EscalationRaised, SubtasksProposed, SubtasksJudged,
         CheckEnded, PrecheckEnded, ReviewEnded, VerdictGiven,
         LandingStarted, LandingRefused, LandingLanded, BaseMoved,

@@ -6,7 +6,7 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from aurea.domain.messages import Usage, Value
 
@@ -82,7 +82,7 @@ class Verdict(Value):
 
 
 class Report(Value):
-    """A worker's after-action report, as `submit_report` gave it."""
+    """A worker's after-action report, as `submit_report` gave it. `unfinished`: what it says is left to do."""
 
     summary: str
     approach: str = ""
@@ -90,6 +90,7 @@ class Report(Value):
     decisions: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     criteria: tuple[dict[str, str], ...] = ()
+    unfinished: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)  # came later: older ones stay
 
 
 QuestionKind = Literal["plan", "land", "escalation", "budget", "blocked"]

@@ -129,12 +129,17 @@ class Reviewer(Part):
 
 
 class RoleChoice(Part):
-    """Which model plays a role, with which options, and whether it is shown all its tools or the most used ones."""
+    """Which model plays a role, with which options, and whether it is shown all its tools or the most used ones.
+
+    `context_tokens` is what its model takes, `attempt_tokens` what one conversation may use in all.
+    """
 
     model: Text | None = None
     fallback: tuple[Text, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
     tools: Literal["core", "all"] = "core"
+    context_tokens: Annotated[int, Field(strict=True, ge=2048)] | None = None
+    attempt_tokens: Annotated[int, Field(strict=True, ge=1)] | None = None
 
 
 class ItemSpec(Part):

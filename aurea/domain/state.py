@@ -17,6 +17,7 @@ __all__ = ["Attempt", "Item", "Note", "OpenQuestion", "Place", "RunState", "Tool
 
 Place = tuple[str | None, int, str, int]
 ToolPlace = tuple[str | None, int, str, int, str]
+Mark = ev.ModelRepaired | ev.ConversationCompacted | ev.GuardianLooked | ev.LimitReached
 
 
 @dataclass
@@ -55,6 +56,7 @@ class RunState:
     answer_seconds: dict[Place, float] = field(default_factory=dict)
     asked: dict[Place, ev.ModelAsked] = field(default_factory=dict)
     tools: dict[ToolPlace, ToolRecord] = field(default_factory=dict)
+    marks: dict[tuple[Place, str], Mark] = field(default_factory=dict)
     reserved: dict[Place, float] = field(default_factory=dict)
     spent_usd: float = 0.0
     last_seq: int = 0
@@ -332,6 +334,15 @@ def _apply_team(run: RunState, event: ev.Event) -> None:
         case ev.SubtasksJudged() as fact:
             if fact.accepted and event.item is not None:
                 run.parents.update(dict.fromkeys(fact.items, event.item))
+        case _:
+            _apply_marks(run, event)
+
+
+def _apply_marks(run: RunState, event: ev.Event) -> None:
+    """What is known of the way a conversation went."""
+    match event.fact:
+        case ev.ModelRepaired() | ev.ConversationCompacted() | ev.GuardianLooked() | ev.LimitReached() as fact:
+            run.marks[(_place(event, fact), fact.type)] = fact
         case _:
             raise AssertionError(f"no fold for {event.type!r}")
 

@@ -67,6 +67,8 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "fallback": "Models to go on with when this one has no capacity.",
         "options": "Options of the provider, passed through (num_ctx, temperature ...).",
         "tools": "Show the most used tools and let the agent search for the rest (core), or show all of them.",
+        "context_tokens": "Tokens that its model takes, prompt and answer together; what is longer is cut.",
+        "attempt_tokens": "Tokens that one conversation may use in all, those of every prompt counted.",
     },
     "ItemSpec": {
         "id": "Short name: lower-case letters, digits, `_` and `-`.",

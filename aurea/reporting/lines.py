@@ -195,4 +195,25 @@ def _team(fact: ev.AnyFact) -> str:
             done = "accepted" if fact.accepted else "refused"
             return f"{done}: {', '.join(fact.items)}" + (f": {'; '.join(fact.reasons)}" if fact.reasons else "")
         case _:
+            return _way(fact)
+
+
+def _way(fact: ev.AnyFact) -> str:
+    """How a conversation with a model went."""
+    match fact:
+        case ev.ModelRepaired():
+            return f"{fact.conversation} step {fact.step}: mended {one_line('; '.join(fact.what))}"
+        case ev.ConversationCompacted():
+            why = "refused as too long" if fact.refused else "grown long"
+            cut = f"{fact.before} tokens cut to {fact.after}, without {fact.left_out}"
+            return f"{fact.conversation} step {fact.step}: {why}, {cut}"
+        case ev.GuardianLooked():
+            seen = f": {'; '.join(fact.signals)}" if fact.signals else ""
+            told = f", told {'gently' if fact.tone == 'gentle' else f'in a {fact.tone} tone'}" if fact.tone else ""
+            return f"{fact.conversation} step {fact.step}: guardian {fact.score} of 100{told}{seen}"
+        case ev.LimitReached():
+            return (
+                f"{fact.conversation} step {fact.step}: out of {fact.limit.replace('_', ' ')}, asked for what there is"
+            )
+        case _:
             return fact.type

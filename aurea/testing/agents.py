@@ -84,20 +84,28 @@ class NotedDesk:
 
 
 class ModelBySteps:
-    """Answers step n of a conversation with the n-th turn, however often it is asked; the last one goes on for ever."""
+    """Answers step n of a conversation with the n-th turn, however often it is asked; the last one goes on for ever.
+
+    Conversations named in `others` have an answer of their own. With `once` an error is raised once, and then skipped.
+    """
 
     def __init__(self, turns: Sequence[Turn], clock: SimulatedClock, seconds: float = 1.0) -> None:
         self.turns = list(turns)
         self.requests: list[ModelRequest] = []
         self._clock = clock
         self._seconds = seconds
+        self.others: dict[str, Turn] = {}
+        self.once = False
+        self._raised = 0
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """The turn of the request's step, `seconds` later."""
         self.requests.append(request)
         self._clock.advance(self._seconds)
-        turn = self.turns[min(request.address.step, len(self.turns)) - 1]
+        at = request.address
+        turn = self.others.get(at.conversation) or self.turns[min(at.step + self._raised, len(self.turns)) - 1]
         if isinstance(turn, Exception):
+            self._raised += self.once
             raise turn
         return turn
 
@@ -112,7 +120,7 @@ class Bench:
     timeout_s: float = 900.0
     seconds: float = 1.0
     commands: Callable[[CommandLine], CommandResult | Awaitable[CommandResult] | None] = lambda _: None
-    limits: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
     desk: NotedDesk | None = None
     all_tools: bool = False
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,9 @@ class House:
         return found
 
     def call(self, tool: str, path: str) -> str:
-        """What the tool says; errors are the caller's."""
+        """What the tool says; errors are the caller's. That a file was not read is never the reason of a refusal."""
+        with suppress(ToolRefused):
+            self.tools["read_file"].remember({"path": path})
         return asyncio.run(self.tools[tool]({**ARGUMENTS, "path": path}))
 
     def refused(self, path: str) -> None:

@@ -174,7 +174,8 @@ async def test_time_counts_model_calls_and_tools_only(tmp_path: Path) -> None:
     turns = [reply(("write_file", {"path": f"f{n}", "content": "x"})) for n in range(90)]
     bench = Bench(tmp_path, turns, timeout_s=30, seconds=4.0)
     outcome = await bench.run()
-    assert (outcome.ended, outcome.limit, outcome.turns) == ("exhausted", "time", 8)
+    assert (outcome.ended, outcome.limit, outcome.turns) == ("exhausted", "time", 9)
+    assert "Your time is over" in bench.told()[-1].text
     assert [m for m in bench.told() if "of your time are left" in getattr(m, "text", "")]
     asked = len(bench.model.requests)
     bench.clock.advance(10_000)  # waiting is free, and what was used before counts again

@@ -97,9 +97,11 @@ def test_it_looks_every_15_calls_or_60_seconds_of_the_attempt() -> None:
     assert (guardian.due(89.0), guardian.due(90.0)) == (False, True)
 
 
-def watched(looks: Iterable[Iterable[Seen]], alignment: int = 100) -> list[tuple[str, bool]]:
+def watched(looks: Iterable[Iterable[Seen]], alignment: int = 100, turns: int = 3) -> list[tuple[str, bool]]:
     guardian, said = Guardian(writing=True), []
     for calls in looks:
+        for _ in range(turns):
+            guardian.wrote(10)
         for seen in calls:
             guardian.saw(*seen)
         look = guardian.look(0.0)
@@ -122,6 +124,10 @@ def test_a_change_between_nudges_starts_again() -> None:
 def test_an_agent_has_time_to_follow_a_nudge() -> None:
     idle = [[read(n) for n in range(30)], *[[read(30 + n)] for n in range(9)]]
     assert [tone for tone, _ in watched(idle)] == ["gentle", "", "", "", "", "gentle", "", "", "", ""]
+    many = [[read(15 * n + m) for m in range(15)] for n in range(6)]
+    assert [tone for tone, _ in watched(many, turns=1)] == ["", "gentle", "", "", "firm", ""], (
+        "also with many calls a turn"
+    )
 
 
 def test_a_models_word_nudges_and_never_ends() -> None:

@@ -9,7 +9,7 @@ import pytest
 from aurea.agents.arguments import as_object
 from aurea.agents.results import PLAN, REPORT, REVIEW, plan_of, report_of, review_of
 from aurea.agents.roles import prompt, prompt_hash, role_of
-from aurea.domain.errors import NotAvailableYet, ToolRefused, UsageError
+from aurea.domain.errors import ToolRefused, UsageError
 from aurea.domain.spec import ROLES, ItemSpec
 
 ITEM = {
@@ -134,15 +134,13 @@ def test_arguments_are_never_completed_or_guessed(raw: str) -> None:
 
 def test_every_role_has_a_prompt_a_result_and_its_tools() -> None:
     hashes = set()
-    for name in set(ROLES) - {"guardian"}:
+    for name in ROLES:
         role = role_of(name)
         assert role.result.name in prompt(name)
         assert len(prompt(name)) < 4500
         hashes.add(prompt_hash(name))
         writes = "write_file" in role.tools
-        assert writes == (name not in ("planner", "reviewer"))
-    assert len(hashes) == len(ROLES) - 1
-    with pytest.raises(NotAvailableYet):
-        role_of("guardian")
+        assert writes == (name not in ("planner", "reviewer", "guardian"))
+    assert len(hashes) == len(ROLES)
     with pytest.raises(UsageError, match="unknown role 'boss'"):
         role_of("boss")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aurea.domain.spec import RoleChoice
 from aurea.ports import CommandLine, CommandResult
 from aurea.testing.agents import REPORT, RUN, Bench, Crash, CrashingLedger, reply
 
@@ -15,6 +16,7 @@ TURNS = [
     reply(("write_file", {"path": "log.txt", "content": ONCE}), ("list_directory", {}), text="first"),
     reply(("append_file", {"path": "log.txt", "content": ONCE}), ("run_shell", {"command": "make"})),
     reply(text="hm"),
+    reply(("read_file", {"path": "base.txt"})),
     reply(("edit_file", {"path": "base.txt", "old": "a", "new": "ab"}), ("delete_file", {"path": "gone.txt"})),
     reply(("read_file", {"path": "old.txt"}), ("write_file", {"path": "../x", "content": ""})),
     reply(
@@ -23,7 +25,7 @@ TURNS = [
     reply(("submit_report", {"summary": ""}), ("git_commit", {"message": "work"})),
     reply(REPORT),
 ]
-RECORDS = 40
+RECORDS = 44
 
 
 def bench_in(folder: Path) -> Bench:
@@ -101,3 +103,49 @@ async def test_reading_before_a_crash_counts_after_it(tmp_path: Path) -> None:
     assert (await bench.run()).ended == "result"
     assert (bench.tree / "a").read_text() == "new"
     assert [outcome for _, outcome, _ in bench.tool_answers()] == ["ok", "ok", "ok"]
+
+
+FULL = RoleChoice(context_tokens=8_000)
+LIMITED = [
+    reply(text='{"name": "list_directory", "arguments": {}}'),
+    reply(("read_file", '{"path": "big"}{"path": "big", "limit": "1"}')),
+    *[reply(*(("read_file", {"path": "big", "offset": f"{3 * n + m + 1}"}) for m in range(3))) for n in range(5)],
+    *[reply(*(("list_directory", {"path": f"none{n}-{m}"}) for m in range(8))) for n in range(4)],
+    reply(("submit_report", {"summary": "half", "approach": "a", "unfinished": "the rest"})),
+]
+LIMITED_RECORDS = 135
+
+
+def limited_bench(folder: Path) -> Bench:
+    """An attempt with everything at once: calls to mend, a conversation to cut, nudges, a judge, a limit at the end."""
+
+    def choice(role: str) -> RoleChoice | None:
+        return RoleChoice(model="small") if role == "guardian" else FULL
+
+    bench = Bench(folder, LIMITED, limits={"choice_for": choice, "max_turns": 12})
+    (bench.tree / "big").write_text("".join(f"{n} {'word ' * 30}\n" for n in range(30)))
+    judgement = reply(("submit_judgement", {"alignment": 65, "trajectory": "steady", "advice": "Go on."}))
+    for number in range(1, 9):
+        bench.model.others[f"guardian-{number}"] = judgement
+    return bench
+
+
+@pytest.mark.parametrize("at", range(1, LIMITED_RECORDS, 5))
+async def test_killed_while_calls_are_mended_cut_nudged_and_limited(tmp_path: Path, at: int) -> None:
+    whole = limited_bench(tmp_path / "whole")
+    expected = await whole.run()
+    assert (expected.ended, expected.limit) == ("result", "turns")
+    kinds = ("model.repaired", "conversation.compacted", "guardian.looked", "limit.reached")
+    marks = [[event.fact for event in whole.events(kind)] for kind in kinds]
+    assert all(marks)
+    bench = limited_bench(tmp_path / "killed")
+    with pytest.raises(Crash):
+        await bench.run(CrashingLedger(bench.fresh_book(), at, after=bool(at % 2)))
+    asked, answered = len(bench.model.requests), set(bench.book.state(RUN).journal)
+
+    assert await bench.run() == expected
+
+    assert not answered & {request.address.key for request in bench.model.requests[asked:]}
+    assert [[event.fact for event in bench.events(kind)] for kind in kinds] == marks
+    shown = {request.address.key: request.messages for request in whole.model.requests}
+    assert {request.address.key: request.messages for request in bench.model.requests} == shown

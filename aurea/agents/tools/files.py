@@ -202,13 +202,14 @@ class AppendFile(ChangingTool[WriteArguments]):
 
 
 class EditFile(ChangingTool[EditArguments]):
-    """Replace text that stands exactly once in a file. Copy `old` from the file, with enough lines to be unique."""
+    """Replace text that stands exactly once in a file that you have read. Copy `old` from it, enough to be unique."""
 
     name = "edit_file"
     arguments = EditArguments
 
     async def act(self, arguments: EditArguments) -> str:
-        """One replacement; says how often `old` stands there otherwise. A unique match shows that the file is known."""
+        """One replacement; says how often `old` stands there otherwise."""
+        self.memory.require(arguments.path)
         text = self.text(arguments.path)
         old, new = arguments.old, arguments.new
         if old not in text and "\r\n" in text and "\r" not in old:

@@ -1,0 +1,59 @@
+"""Facts about how a conversation with a model went: what was mended, left out, noticed, and which limit it reached."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from aurea.domain.facts import Fact, Level
+
+
+class ModelRepaired(Fact):
+    """What was meant by a model's answer was not what it wrote; `what` says what was mended, one entry per call."""
+
+    type: Literal["model.repaired"] = "model.repaired"
+    conversation: str
+    step: int
+    what: tuple[str, ...]
+
+
+class ConversationCompacted(Fact):
+    """From step `step` on the model is shown less of what was before: about `after` tokens instead of `before`.
+
+    `refused`: its server had said that it was too long.
+    """
+
+    type: Literal["conversation.compacted"] = "conversation.compacted"
+    conversation: str
+    step: int
+    before: int
+    after: int
+    left_out: str
+    refused: bool = False
+
+
+class GuardianLooked(Fact):
+    """The guardian looked at a conversation after step `step`: a score from 0 to 100, and what it saw.
+
+    `tone` is that of what it said to the agent, empty where it said nothing. `alignment`, `trajectory` and `advice` are a
+    model's, where one was asked and answered.
+    """
+
+    type: Literal["guardian.looked"] = "guardian.looked"
+    conversation: str
+    step: int
+    score: int
+    tone: Literal["", "gentle", "direct", "firm"] = ""
+    signals: tuple[str, ...] = ()
+    alignment: int | None = None
+    trajectory: str = ""
+    advice: str = ""
+
+
+class LimitReached(Fact):
+    """A conversation used up a limit; at step `step` it is asked for what it has, and can call nothing else."""
+
+    type: Literal["limit.reached"] = "limit.reached"
+    level: ClassVar[Level] = "warning"
+    conversation: str
+    step: int
+    limit: str
