@@ -15,10 +15,8 @@ from aurea.domain.messages import (
     UserMessage,
 )
 from aurea.models.providers import PROVIDERS, Endpoint
-from aurea.models.wires.anthropic import AnthropicWire
+from aurea.models.wires import wire_at
 from aurea.models.wires.base import VendorWire
-from aurea.models.wires.google import GoogleWire
-from aurea.models.wires.openai import OpenAIWire
 from aurea.testing.models import asking
 from raw_server import RawServer
 
@@ -298,8 +296,9 @@ ANSWERS: dict[str, tuple[dict[str, Any], Callable[[dict[str, Any]], Any], Any]] 
 def wire_of(format_: str, server: RawServer | str, **more: Any) -> VendorWire:
     provider = FORMATS[format_][0]
     url = server if isinstance(server, str) else server.url + ("" if provider in ("anthropic", "google") else "/v1")
-    kind = {"anthropic": AnthropicWire, "google": GoogleWire}.get(provider, OpenAIWire)
-    return kind(Endpoint(PROVIDERS[provider], url, KEY), **more)
+    wire = wire_at(Endpoint(PROVIDERS[provider], url, KEY), **more)
+    assert isinstance(wire, VendorWire)
+    return wire
 
 
 def asked(format_: str, *, options: dict[str, Any] | None = None, **more: Any) -> ModelRequest:

@@ -7,10 +7,12 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from aimock import missing, running
 
 USER_ENV = {
     "PATH": os.environ["PATH"],
@@ -104,3 +106,12 @@ def user(template: Path, tmp_path: Path) -> User:
     """A small repository: three files in two commits, a tag between them."""
     shutil.copytree(template, tmp_path / "user", copy_function=shutil.copyfile)
     return User(tmp_path / "user")
+
+
+@pytest.fixture(scope="module")
+def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running aimock."""
+    if reason := missing():
+        pytest.skip(reason)
+    with running(tmp_path_factory.mktemp("aimock")) as address:
+        yield address

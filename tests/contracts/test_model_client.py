@@ -1,41 +1,27 @@
-"""What every model client does, asked of a cassette, of the scripted fake, and of the OpenAI wire.
+"""What every model client does, asked of a cassette, of the scripted fake, and of the wires in every format.
 
-The wire talks to aimock, a server that nobody here wrote: `npm ci` in `tests/contracts/wire` installs it. Without node
+The wires talk to aimock, a server that nobody here wrote: `npm ci` in `tests/contracts/wire` installs it. Without node
 or without that package those cases are skipped.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import random
-import shutil
-import socket
-import subprocess
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
-from aurea.domain.errors import AureaError, Blocked, Transient
-from aurea.domain.messages import AssistantMessage, ModelReply, ToolCall, ToolMessage, ToolSpec, Usage, UserMessage
-from aurea.ledger.book import Book
+from aimock import FORMATS, named, wire
+from aurea.domain.errors import AureaError, Blocked
+from aurea.domain.messages import ModelReply, ToolCall, ToolMessage, ToolSpec, Usage, UserMessage
 from aurea.models.cassette import Answer, RecordedCall, read_cassette, write_answer, write_header
-from aurea.models.faults import ModelFault
-from aurea.models.providers import endpoint
 from aurea.models.replay import ReplayClient
-from aurea.models.retry import RetryClient
-from aurea.models.waiting import Waiting
-from aurea.models.wires.openai import OpenAIWire
 from aurea.testing.clock import SimulatedClock
-from aurea.testing.drafts import created
 from aurea.testing.models import ScriptedModel, asking
-from aurea.testing.store import MemoryEventStore
 
-WIRE = Path(__file__).parent / "wire"
+# aimock says of calls that they are the reason why a Gemini answer ended, which the real one does not.
+pytestmark = pytest.mark.filterwarnings("ignore:FUNCTION_CALL is not a valid FinishReason")
 TOOLS = (
     ToolSpec(
         name="read_file",
@@ -64,59 +50,33 @@ ANSWERS: dict[str, tuple[ModelReply, ...]] = {
 }
 
 
-class Client(Protocol):
-    async def complete(self, request: Any) -> ModelReply: ...
+class Asked:
+    """A client and how it is asked; `format` is that of its server."""
 
-    async def close(self) -> None: ...
+    def __init__(self, client: Any, format_: str = "") -> None:
+        self.client = client
+        self.format = format_
 
+    async def __call__(self, conversation: str, **more: Any) -> ModelReply:
+        named_model = named(self.format) if self.format else {}
+        asked = asking(f"case {conversation}", conversation=conversation, tools=TOOLS, **named_model, **more)
+        reply: ModelReply = await self.client.complete(asked)
+        return reply
 
-@pytest.fixture(scope="module")
-def aimock() -> Iterator[str]:
-    """The address of a running aimock."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed: the OpenAI wire was not held against aimock")
-    program = WIRE / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"
-    if not program.exists():
-        pytest.skip("aimock is not installed: run `npm ci` in tests/contracts/wire")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    command = [node, str(program), "-p", port, "-f", str(WIRE / "fixtures"), "--log-level", "warn"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        _until_it_listens(server, int(port))
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.communicate(timeout=10)
+    async def close(self) -> None:
+        await self.client.close()
 
 
-def _until_it_listens(server: subprocess.Popen[bytes], port: int) -> None:
-    for _ in range(300):
-        if server.poll() is not None:
-            raise RuntimeError(f"aimock ended at once: {server.communicate()[0].decode()}")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise RuntimeError("aimock does not listen")
-
-
-def wire(address: str) -> OpenAIWire:
-    return OpenAIWire(endpoint("openai", {"OPENAI_BASE_URL": f"{address}/v1", "OPENAI_API_KEY": "sk-test"}))
-
-
-@pytest.fixture(params=["replay", "scripted", "openai"])
-def client(request: pytest.FixtureRequest, tmp_path: Path) -> Client:
+@pytest.fixture(params=["replay", "scripted", *FORMATS])
+def client(request: pytest.FixtureRequest, tmp_path: Path) -> Asked:
     """Each of the clients, with the same answers."""
-    if request.param == "openai":
-        return wire(request.getfixturevalue("aimock"))
+    if request.param in FORMATS:
+        return Asked(wire(request.param, request.getfixturevalue("aimock")), request.param)
     if request.param == "scripted":
         model = ScriptedModel()
         for conversation, answers in ANSWERS.items():
             model.script(conversation, answers)
-        return model
+        return Asked(model)
     path = tmp_path / "cassette.yaml"
     text = write_header("run-1")
     for conversation, answers in ANSWERS.items():
@@ -129,11 +89,7 @@ def client(request: pytest.FixtureRequest, tmp_path: Path) -> Client:
                 )
             )  # fmt: skip
     path.write_text(text)
-    return ReplayClient(read_cassette(path), SimulatedClock())
-
-
-def ask(conversation: str, **more: Any) -> Any:
-    return asking(f"case {conversation}", conversation=conversation, tools=TOOLS, **more)
+    return Asked(ReplayClient(read_cassette(path), SimulatedClock()))
 
 
 def shape(reply: ModelReply) -> tuple[str, list[tuple[str, Any]], str]:
@@ -141,132 +97,69 @@ def shape(reply: ModelReply) -> tuple[str, list[tuple[str, Any]], str]:
 
 
 @pytest.mark.parametrize("conversation", ANSWERS)
-async def test_answers(client: Client, conversation: str) -> None:
-    reply = await client.complete(ask(conversation))
+async def test_answers(client: Asked, conversation: str) -> None:
+    if conversation == "malformed" and client.format in ("anthropic", "google", "ollama"):
+        pytest.skip("the arguments of these formats are objects, and aimock sends an empty one")
+    if conversation == "length" and client.format == "ollama":
+        pytest.skip("aimock ends every answer of Ollama alike")
+    reply = await client(conversation)
 
     assert shape(reply) == shape(ANSWERS[conversation][0])
     await client.close()
 
 
-async def test_what_was_used_is_told(client: Client) -> None:
-    assert (await client.complete(ask("text"))).usage == Usage(input_tokens=21, output_tokens=4)
+async def test_what_was_used_is_told(client: Asked) -> None:
+    if client.format == "ollama":
+        pytest.skip("aimock counts no tokens for Ollama; what is made of counts is in test_models_ollama.py")
+    assert (await client("text")).usage == Usage(input_tokens=21, output_tokens=4)
     await client.close()
 
 
-async def test_calls_have_ids_of_their_own(client: Client) -> None:
-    ids = [call.id for call in (await client.complete(ask("parallel"))).calls]
+async def test_calls_have_ids_of_their_own(client: Asked) -> None:
+    ids = [call.id for call in (await client("parallel")).calls]
 
     assert all(ids)
     assert len(set(ids)) == 3
     await client.close()
 
 
-async def test_a_tool_is_called_and_its_result_is_answered(client: Client) -> None:
-    first = await client.complete(ask("tool"))
+async def test_a_tool_is_called_and_its_result_is_answered(client: Asked) -> None:
+    first = await client("tool")
     (wanted,) = first.calls
     told = (
         UserMessage(text="case tool"),
-        AssistantMessage(text=first.text, calls=first.calls),
+        first.message,
         ToolMessage(call=wanted.id, name=wanted.name, text="# Notes"),
     )
-    second = await client.complete(ask("tool", step=2, messages=told))
+    second = await client("tool", step=2, messages=told)
 
     assert shape(second) == shape(ANSWERS["tool"][1])
     await client.close()
 
 
-async def test_conversations_at_the_same_time_do_not_mix(client: Client) -> None:
-    names = [name for name in ANSWERS if name != "tool"]
-    replies = await asyncio.gather(*(client.complete(ask(name)) for name in names))
+async def test_conversations_at_the_same_time_do_not_mix(client: Asked) -> None:
+    names = [name for name in ANSWERS if name not in ("tool", "malformed", "length")]
+    replies = await asyncio.gather(*(client(name) for name in names))
 
     assert [shape(reply) for reply in replies] == [shape(ANSWERS[name][0]) for name in names]
     await client.close()
 
 
-async def test_a_cancelled_call_harms_no_other(client: Client) -> None:
-    task = asyncio.create_task(client.complete(ask("both")))
+async def test_a_cancelled_call_harms_no_other(client: Asked) -> None:
+    task = asyncio.create_task(client("both"))
     await asyncio.sleep(0)
     task.cancel()
     (ended,) = await asyncio.gather(task, return_exceptions=True)
     # A client that waits for nothing has answered by then; every other must let itself be cancelled.
-    assert isinstance(ended, asyncio.CancelledError) or isinstance(client, ReplayClient)
+    assert isinstance(ended, asyncio.CancelledError) or isinstance(client.client, ReplayClient)
 
-    assert shape(await client.complete(ask("text"))) == shape(ANSWERS["text"][0])
+    assert shape(await client("text")) == shape(ANSWERS["text"][0])
     await client.close()
 
 
-async def test_a_question_without_an_answer_is_an_error_of_ours(client: Client) -> None:
+async def test_a_question_without_an_answer_is_an_error_of_ours(client: Asked) -> None:
     with pytest.raises(AureaError) as caught:
-        await client.complete(ask("nobody-knows"))
+        await client("nobody-knows")
 
     assert isinstance(caught.value, Blocked)
-    await client.close()
-
-
-# --- what only a server can do ----------------------------------------------------------------------------------
-
-
-class Retried:
-    """The wire with tries, and what it waited for."""
-
-    def __init__(self, address: str) -> None:
-        self.clock = SimulatedClock()
-        self.book = Book(MemoryEventStore(), self.clock)
-        self.book.append("run-1", [created()])
-        self.wire = wire(address)
-        self.client = RetryClient(
-            self.wire, ledger=self.book, run="run-1", clock=self.clock, waiting=Waiting(), dice=random.Random(1)
-        )
-
-    async def close(self) -> None:
-        await self.wire.close()
-        self.book.close()
-
-
-async def test_the_wait_that_a_server_asks_for_is_obeyed(aimock: str) -> None:
-    retried = Retried(aimock)
-
-    assert (await retried.client.complete(asking("fault rate"))).text == "now"
-    assert len(retried.clock.slept) == 1
-    assert 7.0 <= retried.clock.slept[0] <= 7.7
-    await retried.close()
-
-
-async def test_a_busy_server_is_tried_three_times_and_sees_each_of_them(aimock: str) -> None:
-    retried = Retried(aimock)
-
-    assert (await retried.client.complete(asking("fault busy", step=5))).text == "now"
-    seen = [entry for entry in journal(aimock) if "fault busy" in json.dumps(entry["body"])]
-    assert [entry["headers"]["x-aurea-try"] for entry in seen] == ["1", "2", "3"]
-    assert {entry["headers"]["x-aurea-step"] for entry in seen} == {"5"}
-    assert {entry["headers"]["x-stainless-retry-count"] for entry in seen} == {"0"}
-    await retried.close()
-
-
-def journal(address: str) -> list[dict[str, Any]]:
-    with urllib.request.urlopen(f"{address}/__aimock/journal") as answer:
-        entries: list[dict[str, Any]] = json.load(answer)
-    return entries
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "retryable"),
-    [
-        ("fault context", "context_too_long", False),
-        ("fault key", "authentication", False),
-        ("fault quota", "quota", False),
-        ("fault model", "not_found", False),
-        ("fault garbage", "malformed", True),
-        ("fault hangup", "connection", True),
-        ("fault slow", "timeout", True),
-    ],
-)
-async def test_faults(aimock: str, text: str, kind: str, retryable: bool) -> None:
-    client = wire(aimock)
-    with pytest.raises(ModelFault) as caught:
-        await client.complete(asking(text, timeout_s=0.4))
-
-    assert caught.value.kind == kind
-    assert isinstance(caught.value, Transient) == retryable
-    assert "sk-test" not in str(caught.value)
     await client.close()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
-from aurea.domain.errors import NotAvailableYet
 from aurea.domain.messages import ModelReply, ModelRequest
-from aurea.models.providers import endpoint
+from aurea.models.providers import Endpoint, endpoint
 
 
 class Wire(Protocol):
@@ -35,13 +34,17 @@ class LoadingWire(Wire, Protocol):
 
 
 def open_wire(provider: str, environ: Mapping[str, str], *, headers: bool | str = True) -> Wire:
-    """A client of `provider`, addressed and keyed by the vendor's variables in `environ`.
+    """A client of `provider`, addressed and keyed by the vendor's variables in `environ`; else as `wire_at`."""
+    return wire_at(endpoint(provider, environ), headers=headers)
+
+
+def wire_at(there: Endpoint, *, headers: bool | str = True) -> Wire:
+    """A client of the server `there`.
 
     `headers`: send our own headers, `always` to the vendor's own hosts as well. Takes seconds, since it imports the
     vendor's library.
     """
-    there = endpoint(provider, environ)
-    match provider:
+    match there.provider.name:
         case "anthropic":
             from aurea.models.wires.anthropic import AnthropicWire
 
@@ -58,4 +61,4 @@ def open_wire(provider: str, environ: Mapping[str, str], *, headers: bool | str 
             from aurea.models.wires.ollama import OllamaWire
 
             return OllamaWire(there, headers=headers)
-    raise NotAvailableYet(f"provider {provider!r}")
+    raise ValueError(f"no wire leads to {there.provider.name!r}")

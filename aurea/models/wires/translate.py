@@ -25,7 +25,14 @@ from aurea.models.wires.parts import keep, restore
 from aurea.models.wires.plain import NO_CALL_ID, to_arguments, unique_ids
 
 MADE_UP_ID = "pyd_ai_"  # how ids begin that the library makes up where a server sent none
-FINISHES = {"length": "length", "content_filter": "refused", "stop": "stop", "tool_call": "stop"}
+# The last is what Responses say of an answer that was cut without a reason.
+FINISHES = {
+    "length": "length",
+    "content_filter": "refused",
+    "stop": "stop",
+    "tool_call": "stop",
+    "incomplete": "length",
+}
 
 
 def to_messages(messages: Iterable[Message], family: str = "", system: str = "") -> list[pai.ModelMessage]:
@@ -76,7 +83,7 @@ def to_reply(request: ModelRequest, response: pai.ModelResponse, family: str = "
     details = response.provider_details or {}
     if not text and isinstance(details.get("refusal"), str):
         text = details["refusal"]
-    finish: Any = FINISHES.get(response.finish_reason or "", "other")
+    finish: Any = FINISHES.get(response.finish_reason or str(details.get("finish_reason")), "other")
     if calls and finish in ("stop", "other"):
         finish = "tool_calls"
     return ModelReply(
