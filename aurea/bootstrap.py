@@ -34,7 +34,7 @@ from aurea.domain.evidence import Base
 from aurea.domain.lifecycle import Actor
 from aurea.domain.messages import ModelRef
 from aurea.domain.spec import RoleChoice, Spec, require_run_id
-from aurea.domain.state import RunState
+from aurea.domain.state import Item, RunState
 from aurea.home import Home, busy
 from aurea.intake.resolve import Resolved, require_free_output
 from aurea.ledger.export import JsonLines
@@ -265,10 +265,17 @@ async def _resume(home: Home, state: RunState, changes: dict[str, Any]) -> None:
     await home.ledger.record(state.id, [Draft(fact=RunResumed(changes=changes))])
     after = effective_spec(state)
     for asked in list(state.questions.values()):
+        if asked.question.item in state.items and _asked_by_agent(state.items[asked.question.item]):
+            continue
         choice, fields = _answer(asked.question.kind, before, after)
         if choice is not None:
             answer = QuestionAnswered(question=asked.question.id, choice=choice, fields=fields, door="cli")
             await home.ledger.record(state.id, [Draft(fact=answer, actor="unknown", item=asked.question.item)])
+
+
+def _asked_by_agent(item: Item) -> bool:
+    """Whether it is its agent who waits for a person's words, so that no resume can be the answer."""
+    return item.current is not None and item.current.escalated
 
 
 def _answer(kind: str, before: Spec, after: Spec) -> tuple[str | None, dict[str, Any]]:

@@ -31,12 +31,14 @@ async def ask_about(run: Run, item: str | None, fault: BaseException) -> None:
         await run.record(ItemMoved(source=state, target=ItemState.WAITING_HUMAN, cause=message), item=item)
 
 
-async def escalate(run: Run, item: str, source: ItemState, why: str, title: str | None = None) -> None:
+async def escalate(
+    run: Run, item: str, source: ItemState, why: str, *, title: str | None = None, cause: str | None = None
+) -> None:
     """Ask a person about `item`, which then waits in `waiting_human`; usually what should happen after its attempts."""
     entry = run.state.item(item)
     name = question_id(run.id, "escalation", item, str(len(run.state.answers)))
     title = title or f"{entry.spec.name}: what should happen after {_attempts(len(entry.attempts))}?"
-    waits = ItemMoved(source=source, target=ItemState.WAITING_HUMAN, cause=why[:500])
+    waits = ItemMoved(source=source, target=ItemState.WAITING_HUMAN, cause=(cause or why)[:500])
     await run.record(waits, _asked(run, name, "escalation", title, why, item), item=item)
 
 

@@ -41,6 +41,11 @@ class Attempt:
         return self.ended is None or self.ended.spent
 
     @property
+    def escalated(self) -> bool:
+        """Whether its agent asked for a person, which more attempts are no answer to."""
+        return self.ended is not None and self.ended.outcome == "escalated"
+
+    @property
     def findings(self) -> tuple[Finding, ...]:
         """What the precheck found."""
         return self.precheck.findings if self.precheck else ()

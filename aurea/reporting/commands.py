@@ -48,6 +48,7 @@ def _resume(document: Mapping[str, Any]) -> str:
     if "budget" in kinds and limit is not None:
         line += f" --budget {max(limit * 2, 1):g}"
     if "escalation" in kinds:
-        asked = [len(item["attempts"]) for item in document["items"] if item["question"]]
-        line += f" --set max_attempts={max(asked, default=1) + 2}"
+        asked = [item["attempts"] for item in document["items"] if item["question"]]
+        spent = [len(attempts) for attempts in asked if not attempts or attempts[-1]["spent"]]  # else an agent asks
+        line += f" --set max_attempts={max(spent) + 2}" if spent else ""
     return line

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from aurea import bootstrap
 from aurea.delivery.conduct import conduct
 from aurea.delivery.context import Run
 from aurea.delivery.desk import MOST_NOTES, AgentDesk
@@ -16,6 +18,8 @@ from aurea.domain.errors import ToolRefused
 from aurea.domain.events import QuestionAnswered, RunEnded
 from aurea.domain.spec import ItemSpec, Spec
 from aurea.ports import AgentOutcome, Assignment, CommandResult
+from aurea.reporting.commands import next_commands
+from aurea.reporting.document import run_document
 from aurea.testing.clock import SimulatedClock
 from aurea.testing.commands import ScriptedRunner
 from aurea.testing.line import ScriptedEngine, memory_run, plain_phases
@@ -104,6 +108,10 @@ async def test_an_escalation_asks_a_person_and_spends_no_attempt(tmp_path: Path,
     assert run.state.item("b").landed is not None, "everything else goes on"
     [asked] = run.state.questions.values()
     assert (asked.question.kind, asked.question.item, asked.question.why) == ("escalation", "a", "may a note be empty?")
+    document = run_document(run.state, alive=False, folder="/runs/x", now=run.clock.now())
+    assert next_commands(document)[1].line == "aurea resume run-1", "more attempts are no answer"
+    await bootstrap._resume(SimpleNamespace(ledger=run.ledger), run.state, {"max_attempts": 9})
+    assert run.state.questions, "nor are they taken for one"
     assert kind in await answer(run, "retry", hint="yes, it may")
     assert types(run, "escalation") == ["escalation.raised"]
     first = run.state.item("a").attempts[0]

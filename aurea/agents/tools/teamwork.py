@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 
 from aurea.agents.results import PlannedItem
-from aurea.agents.tools.base import AgentTool, Arguments, parse
+from aurea.agents.tools.base import SUMMARY, AgentTool, Arguments, parse
 from aurea.agents.tools.text import storable
 from aurea.domain.team_facts import EscalationKind
 from aurea.ports.agents import Desk, Ending
@@ -67,11 +67,13 @@ class DeskTool(AgentTool[T]):
         self.desk = desk
 
     def summary(self, arguments: Mapping[str, object]) -> str:
-        """Its title, its kind, or how it begins."""
+        """Its title, its kind, how it begins, or which items it names."""
         for key in ("title", "kind", "text"):
             if value := arguments.get(key):
-                return " ".join(str(value).split())[:120]
-        return ""
+                return " ".join(str(value).split())[:SUMMARY]
+        items = arguments.get("items")
+        named = [str(item.get("id", "")) for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+        return ", ".join(named)[:SUMMARY]
 
 
 class PostInsight(DeskTool[InsightArguments]):
