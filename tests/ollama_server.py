@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,9 +15,13 @@ DONE: dict[str, Any] = {"done": True, "done_reason": "stop", "prompt_eval_count"
 
 
 class OllamaServer:
-    """Answers `/api/chat` with `pieces` after `waits` seconds each, and keeps what was asked, by path."""
+    """Answers `/api/chat` with `pieces` after `waits` seconds each, and keeps what was asked, by path.
+
+    `script`, where there is one, says by the headers of a call which tools its answer calls.
+    """
 
     def __init__(self) -> None:
+        self.script: Callable[[dict[str, str]], list[dict[str, Any]]] | None = None
         self.status = "200 OK"
         self.headers = ""
         self.pieces: list[Any] = []
@@ -37,6 +41,8 @@ class OllamaServer:
                 body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))) or b"{}")
                 path = lines[0].split()[1]
                 self.asked.append((path, headers, body))
+                if self.script is not None and path == "/api/chat":
+                    self.says({"content": "", "tool_calls": self.script(headers)})
                 await self._answer(path, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
