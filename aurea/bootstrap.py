@@ -39,8 +39,10 @@ from aurea.home import Home, busy
 from aurea.intake.resolve import Resolved, require_free_output
 from aurea.ledger.export import JsonLines
 from aurea.ledger.files import write_atomic
+from aurea.models.breaker import Circuits
 from aurea.models.cassette import read_cassette
-from aurea.models.providers import check_ready, model_for
+from aurea.models.layers import Around
+from aurea.models.providers import check_fallbacks, check_ready, model_for
 from aurea.models.registry import build_client
 from aurea.ports import Workspace
 from aurea.reporting.manifest import landed_files
@@ -50,6 +52,7 @@ from aurea.reporting.report import report
 
 # The runs this process works on. Prefect tasks get plain ids and find the live run here.
 _at_work: dict[str, Run] = {}
+_CIRCUITS = Circuits()  # a provider that is down is so for all of them
 
 
 def current(run: str) -> Run:
@@ -73,6 +76,7 @@ async def create_run(home: Home, resolved: Resolved, run: str | None = None, say
     spec, settings = resolved.spec, home.settings
     name = require_run_id(run) if run is not None else new_run_id(home.clock.now())
     check_ready(resolved.provider, settings.caller)
+    check_fallbacks(spec, settings.caller, provider=resolved.provider)
     if resolved.provider == "replay" and spec.cassette is not None:
         read_cassette(Path(spec.cassette))
     require_free_output(spec)
@@ -215,6 +219,7 @@ async def _wire(home: Home, state: RunState, held: AsyncExitStack, record: Path 
         environ=home.settings.caller,
         limit_usd=lambda: None if live.spec.budget_usd == "none" else float(live.spec.budget_usd),
         record=record,
+        around=Around(_CIRCUITS, home.settings.home),
     )
     held.push_async_callback(client.close)
 
@@ -262,6 +267,9 @@ async def _wire(home: Home, state: RunState, held: AsyncExitStack, record: Path 
 async def _resume(home: Home, state: RunState, changes: dict[str, Any]) -> None:
     """Record that the run goes on, and the answers that resuming gives to questions about what was missing."""
     before = effective_spec(state)
+    if "roles" in changes and state.created is not None:
+        now = Spec.model_validate({**before.model_dump(mode="json"), **changes})
+        check_fallbacks(now, home.settings.caller, provider=now.provider or state.created.provider)
     await home.ledger.record(state.id, [Draft(fact=RunResumed(changes=changes))])
     after = effective_spec(state)
     for asked in list(state.questions.values()):

@@ -13,6 +13,7 @@ from aurea.domain.errors import UsageError
 
 LEDGER_WAIT_S = 300.0  # a database server that restarts is back in seconds, one that is moved or mended in minutes
 ANSWER_WITHIN = "AUREA_ANSWER_WITHIN_S"
+CACHE = "AUREA_CACHE"
 KNOWN = (
     "AUREA_HOME",
     "AUREA_WORKSPACES",
@@ -21,6 +22,7 @@ KNOWN = (
     "AUREA_SERVER_IDLE_S",
     "AUREA_QUALITY_WAIT_S",
     ANSWER_WITHIN,
+    CACHE,
     "AUREA_PROVIDER",
     "AUREA_MODEL",
     "AUREA_BLOCKS",
@@ -62,7 +64,7 @@ class Settings:
     `home` holds the state, `workspaces` the folders of attempts, `ledger_wait_s` the seconds that work waits for a ledger
     that is away, `server_idle_s` those until the local server stops, `quality_wait_s` those that the end of a run waits
     for its quality gate, `answer_within_s` those that a person has for an answer where the spec does not say (None: for
-    ever). `blocks` names Prefect blocks by their kind.
+    ever), `cache` whether answers of models are kept across runs. `blocks` names Prefect blocks by their kind.
     """
 
     home: Path
@@ -72,6 +74,7 @@ class Settings:
     server_idle_s: float = 900.0
     quality_wait_s: float = 15.0
     answer_within_s: float | None = None
+    cache: bool | None = None
     provider: str | None = None
     provider_variable: str = "AUREA_PROVIDER"
     model: str | None = None
@@ -100,6 +103,7 @@ class Settings:
             server_idle_s=_seconds(env, "AUREA_SERVER_IDLE_S", 900.0),
             quality_wait_s=_seconds(env, "AUREA_QUALITY_WAIT_S", 15.0),
             answer_within_s=_seconds(env, ANSWER_WITHIN, 0.0) if ANSWER_WITHIN in env else None,
+            cache=_switch(env, CACHE),
             provider=env.get("AUREA_PROVIDER") or env.get("PROVIDER"),
             provider_variable="AUREA_PROVIDER" if "AUREA_PROVIDER" in env else "PROVIDER",
             model=env.get("AUREA_MODEL") or env.get("MODEL"),
@@ -148,6 +152,15 @@ def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
     if not 0 <= value < float("inf"):
         raise UsageError(f"{name}={env[name]!r} is no number of seconds", remedy=f"unset it, or write {name}=900")
     return value
+
+
+def _switch(env: Mapping[str, str], name: str) -> bool | None:
+    if name not in env:
+        return None
+    known = {"1": True, "true": True, "0": False, "false": False}
+    if env[name].lower() not in known:
+        raise UsageError(f"{name}={env[name]!r} is neither on nor off", remedy=f"unset it, or write {name}=1")
+    return known[env[name].lower()]
 
 
 def _blocks(text: str) -> dict[str, str]:

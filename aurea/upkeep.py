@@ -19,27 +19,35 @@ from aurea.domain.errors import AureaError, UsageError
 from aurea.domain.events import Draft, RunCleaned
 from aurea.domain.state import RunState
 from aurea.home import Home
+from aurea.models.kept import UNUSED, find_surplus
+from aurea.models.layers import cache_folder
 
 
 @dataclass
 class Cleaned:
-    """What was removed, or would be: workspaces, attempt refs by run, run folders. `left` says what was not, and why."""
+    """What was removed, or would be: workspaces, attempt refs by run, run folders, answers kept for later runs.
+
+    `left` says what was not, and why.
+    """
 
     workspaces: list[Path] = field(default_factory=list)
     refs: dict[str, list[str]] = field(default_factory=dict)
     folders: list[Path] = field(default_factory=list)
+    answers: int = 0
     left: list[str] = field(default_factory=list)
 
     @property
     def nothing(self) -> bool:
         """Whether there was nothing to remove."""
-        return not (self.workspaces or self.refs or self.folders)
+        return not (self.workspaces or self.refs or self.folders or self.answers)
 
 
 async def clean(
     home: Home, *, older_than: timedelta | None = None, dry_run: bool = False, actor: str = "manager"
 ) -> Cleaned:
-    """Remove the workspaces of no living attempt; with `older_than` also refs and folders of runs that ended before.
+    """Remove the workspaces of no living attempt, and kept answers that nobody has used for long or that are too many.
+
+    With `older_than` also refs and folders of runs that ended before, and all answers not used since.
 
     Never touches a run at work, a branch that a run landed on, or the ledger, which records what was removed with a run.
     `dry_run` only looks. Raises `Blocked` where a folder could not be deleted.
@@ -51,6 +59,7 @@ async def clean(
             await _clean_workspaces(home, folder, done, dry_run=dry_run)
         elif found := find_strays(folder):
             done.left.append(f"{len(found)} of run {folder.name}, which is in no ledger here")
+    _clean_answers(home, older_than, done, dry_run=dry_run)
     if older_than is not None:
         before = home.clock.now() - older_than
         for run in reversed(runs):
@@ -58,6 +67,16 @@ async def clean(
             if state.closed is not None and state.closed <= before and home.finished(run):
                 await _clean_run(home, state, done, dry_run=dry_run, actor=actor)
     return done
+
+
+def _clean_answers(home: Home, older_than: timedelta | None, done: Cleaned, *, dry_run: bool) -> None:
+    now = home.clock.now().timestamp()
+    surplus = find_surplus(
+        cache_folder(home.settings.home), now, unused=UNUSED if older_than is None else min(older_than, UNUSED)
+    )
+    done.answers = len(surplus)
+    for path in surplus if not dry_run else ():
+        path.unlink(missing_ok=True)
 
 
 async def _clean_workspaces(home: Home, folder: Path, done: Cleaned, *, dry_run: bool) -> None:

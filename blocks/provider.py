@@ -7,8 +7,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from aurea.domain.errors import UsageError
+from aurea.domain.spec import ProviderLimits
 from aurea.settings import VENDORS
-from blocks.kept import Kept, Secret, Text
+from blocks.kept import Kept, Secret, Text, Whole
 
 
 class AureaProvider(Kept):
@@ -28,10 +29,22 @@ class AureaProvider(Kept):
     base_url: Text = Field(
         default=None, title="Address", description="Where a compatible server answers. Empty: the vendor's own."
     )
+    requests_per_minute: Whole = Field(
+        default=None, title="Requests a minute", description="Of all runs of a machine together. Empty: no limit."
+    )
+    tokens_per_minute: Whole = Field(
+        default=None, title="Tokens a minute", description="Of all runs of a machine together. Empty: no limit."
+    )
+    concurrency: Whole = Field(
+        default=None, title="Calls at once", description="Of all runs of a machine together. Empty: no limit."
+    )
 
     def defaults(self) -> dict[str, Any]:
-        """`provider` and, where it is named, `model`."""
-        return {"provider": self.provider} | ({"model": self.model} if self.model else {})
+        """`provider` and, where they are given, `model` and `limits`."""
+        limits = {name: getattr(self, name) for name in ProviderLimits.model_fields}
+        limits = {name: value for name, value in limits.items() if value is not None}
+        said = {"model": self.model} if self.model else {}
+        return {"provider": self.provider, **said, **({"limits": {self.provider: limits}} if limits else {})}
 
     def variables(self) -> dict[str, str]:
         """Key and address under the vendor's own names; `UsageError` where the provider has no name for one of them."""

@@ -112,7 +112,8 @@ class Usage(Value):
 class ModelRequest(Value):
     """One model call as Aurea means it, before any vendor's wire format. `try_number` counts transport tries of it.
 
-    `timeout_s` is for one try, `remaining_s` for the own time of all together (None: no limit).
+    `timeout_s` is for one try, `remaining_s` for the own time of all together (None: no limit). `patient`: no other
+    model stands by, so a provider without capacity is waited for.
     """
 
     address: Address
@@ -123,10 +124,14 @@ class ModelRequest(Value):
     timeout_s: float = 120.0
     remaining_s: float | None = None
     try_number: int = 1
+    patient: bool = True
 
 
 class ModelReply(Value):
-    """One model answer. `model` is what the server says it used, `opaque` what it wants back in the conversation."""
+    """One model answer. `model` is what the server says it used, `opaque` what it wants back in the conversation.
+
+    `cached`: it was given before, to the same question.
+    """
 
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
@@ -134,6 +139,7 @@ class ModelReply(Value):
     finish: Literal["stop", "tool_calls", "length", "refused", "other"] = "stop"
     model: str = ""
     opaque: dict[str, Any] = Field(default_factory=dict, exclude_if=_unset)
+    cached: bool = Field(default=False, exclude_if=_unset)
 
     @property
     def message(self) -> AssistantMessage:

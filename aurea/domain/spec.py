@@ -67,6 +67,12 @@ def _role_name(name: str) -> str:
     return name
 
 
+def _provider_name(name: str) -> str:
+    if name not in PROVIDERS:
+        raise ValueError(f"unknown provider {name!r}; the providers are {', '.join(PROVIDERS)}")
+    return name
+
+
 def _whole_as_text(value: Any) -> Any:
     """A whole number has one way to be written, so it may stand for its text; anything else must be quoted."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -98,6 +104,7 @@ Command = Annotated[
 ]
 Environment = dict[Variable, Word]
 RoleName = Annotated[str, AfterValidator(_role_name)]
+ProviderName = Annotated[str, AfterValidator(_provider_name)]
 
 
 class Part(BaseModel):
@@ -177,6 +184,14 @@ class BlockNames(Part):
     notification: BlockName | None = None
 
 
+class ProviderLimits(Part):
+    """What a provider lets one machine ask. What is absent has no limit of its own."""
+
+    requests_per_minute: Annotated[int, Field(strict=True, ge=1)] | None = None
+    tokens_per_minute: Annotated[int, Field(strict=True, ge=1)] | None = None
+    concurrency: Annotated[int, Field(strict=True, ge=1)] | None = None
+
+
 RoleEntry = Annotated[RoleChoice, BeforeValidator(_role, json_schema_input_type=str | RoleChoice)]
 
 
@@ -207,6 +222,8 @@ class Spec(Part):
     review_loops: Annotated[int, Field(strict=True, ge=0, le=50)] = 3
     budget_usd: Annotated[float, Field(strict=True, ge=0)] | Limit = 5.0
     roles: dict[RoleName, RoleEntry] = Field(default_factory=dict)
+    limits: dict[ProviderName, ProviderLimits] = Field(default_factory=dict)
+    cache: Switch = False
     items: tuple[ItemSpec, ...] | None = None
     cassette: Text | None = None
     template: Text = "loop"

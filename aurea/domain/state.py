@@ -318,7 +318,7 @@ def _apply_calls(run: RunState, event: ev.Event) -> None:
         case ev.BudgetSettled() as fact:
             run.reserved.pop(_place(event, fact), None)
             run.spent_usd = round(run.spent_usd + fact.usd, 9)
-        case ev.ModelFailed() | ev.SubtasksProposed():
+        case ev.ModelFailed() | ev.ModelFellBack() | ev.SubtasksProposed():
             pass
         case _:
             _apply_team(run, event)

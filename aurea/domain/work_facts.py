@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from aurea.domain.evidence import Evidence, Finding, Landed, Report, Review, Verdict
 from aurea.domain.facts import Fact, Level
 from aurea.domain.messages import Usage
@@ -64,7 +66,10 @@ class ModelAsked(Fact):
 
 
 class ModelAnswered(Fact):
-    """The answer is on disk (`body`). `usd` is what it cost; `seconds` what it took."""
+    """The answer is on disk (`body`). `usd` is what it cost; `seconds` what it took.
+
+    `provider` and `model` are those that answered; `cached`: it came from an earlier answer to the same question.
+    """
 
     type: Literal["model.answered"] = "model.answered"
     level: ClassVar[Level] = "debug"
@@ -80,10 +85,11 @@ class ModelAnswered(Fact):
     seconds: float
     finish: str
     tools: tuple[str, ...] = ()
+    cached: bool = False
 
 
 class ModelFailed(Fact):
-    """One transport try of a model call failed."""
+    """One transport try of a model call failed: request number `attempt` of it, to this provider and model."""
 
     type: Literal["model.failed"] = "model.failed"
     level: ClassVar[Level] = "warning"
@@ -94,6 +100,20 @@ class ModelFailed(Fact):
     message: str
     retryable: bool
     retry_after: float | None = None
+    provider: str = ""
+    model: str = ""
+
+
+class ModelFellBack(Fact):
+    """A model call goes on with `to`, since `source` had no capacity (both `provider:model`); `reason` is the kind."""
+
+    type: Literal["model.fell_back"] = "model.fell_back"
+    level: ClassVar[Level] = "warning"
+    conversation: str
+    step: int
+    source: str = Field(alias="from")
+    to: str
+    reason: str
 
 
 class ToolStarted(Fact):
@@ -218,9 +238,10 @@ class BudgetSettled(Fact):
 
 
 class BreakerChanged(Fact):
-    """A provider's circuit breaker opened, closed or let one trial through."""
+    """A provider's circuit breaker opened, closed or let one trial through; `failures` in a row stand behind it."""
 
     type: Literal["breaker.changed"] = "breaker.changed"
     level: ClassVar[Level] = "warning"
     provider: str
     state: Literal["open", "half_open", "closed"]
+    failures: int = 0

@@ -20,6 +20,8 @@ CHANGEABLE = (
     "provider",
     "model",
     "roles",
+    "limits",
+    "cache",
     "timeout_s",
     "run_timeout_s",
     "answer_within_s",

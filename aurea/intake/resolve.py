@@ -22,7 +22,7 @@ from aurea.intake.rules import look_across, look_ahead
 from aurea.intake.sources import Source, Written, read_source
 from aurea.intake.wording import tell
 from aurea.ledger.chain import canonical
-from aurea.settings import ANSWER_WITHIN, Settings
+from aurea.settings import ANSWER_WITHIN, CACHE, Settings
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,8 @@ def read(source: Source, flags: Flags, *, cwd: Path, settings: Settings, stdin: 
         stack.layers.append(_unwritten({"blocks": dict(settings.blocks)}, "AUREA_BLOCKS"))
     if settings.answer_within_s is not None:
         stack.layers.append(_unwritten({"answer_within_s": settings.answer_within_s}, ANSWER_WITHIN))
+    if settings.cache is not None:
+        stack.layers.append(_unwritten({"cache": settings.cache}, CACHE))
     return Asked(_merged(stack.layers, faults), stack, faults)
 
 

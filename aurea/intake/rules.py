@@ -65,10 +65,6 @@ def look_ahead(data: Mapping[str, Any], faults: Faults) -> None:
         faults.add(
             ("template",), f"`template: {template}`: not available yet; the templates are {', '.join(TEMPLATES)}"
         )
-    roles = data.get("roles")
-    for name, choice in roles.items() if isinstance(roles, dict) else ():
-        if isinstance(choice, dict) and choice.get("fallback"):
-            faults.add(("roles", name, "fallback"), "`fallback`: not available yet")
 
 
 def check_names(data: Mapping[str, Any]) -> list[object] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aurea.domain.spec import ROLES, Spec
+from aurea.domain.spec import PROVIDERS, ROLES, Spec
 
 # What an editor shows beside a key, by the definition it stands in.
 DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
@@ -34,6 +34,8 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "review_loops": "Attempts at one item that reviews alone may send back.",
         "budget_usd": "Hard stop for model costs in US dollars, or `none`.",
         "roles": "Model per role: `provider:model`, or a mapping.",
+        "limits": "What a provider may be asked by all runs of this machine together, by its name.",
+        "cache": "Whether answers are kept for later runs, where a role's options pin temperature 0 or a seed.",
         "items": "The plan, written by hand. Absent: the planner writes it.",
         "cassette": "Recording that provider `replay` plays, relative to this file.",
         "template": "Shape of the delivery line.",
@@ -64,11 +66,16 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "RoleChoice": {
         "model": "`provider:model`, split at the first colon, or a model of the run's provider.",
-        "fallback": "Models to go on with when this one has no capacity.",
+        "fallback": "Models to go on with, in this order, when this one has no capacity or its server is down.",
         "options": "Options of the provider, passed through (num_ctx, temperature ...).",
         "tools": "Show the most used tools and let the agent search for the rest (core), or show all of them.",
         "context_tokens": "Tokens that its model takes, prompt and answer together; what is longer is cut.",
         "attempt_tokens": "Tokens that one conversation may use in all, those of every prompt counted.",
+    },
+    "ProviderLimits": {
+        "requests_per_minute": "Requests in any minute.",
+        "tokens_per_minute": "Tokens in any minute: the prompt and the longest answer allowed, then what it was.",
+        "concurrency": "Calls under way at once.",
     },
     "ItemSpec": {
         "id": "Short name: lower-case letters, digits, `_` and `-`.",
@@ -103,6 +110,7 @@ def spec_schema() -> dict[str, Any]:
     properties = schema["properties"]
     properties["task_description"] = {**properties["objective"], "description": "Another name of `objective`."}
     properties["roles"]["propertyNames"] = {"enum": list(ROLES)}
+    properties["limits"]["propertyNames"] = {"enum": list(PROVIDERS)}
     schema["$defs"]["ItemSpec"]["properties"]["role"]["enum"] = list(ROLES)
     schema["required"] = ["project"]
     schema["oneOf"] = [{"required": ["objective"]}, {"required": ["task_description"]}]

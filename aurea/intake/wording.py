@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from aurea.domain.spec import PATTERN_WORDS, ROLES, BlockNames, Check, CommitSpec, ItemSpec, Reviewer, RoleChoice, Spec
+from aurea.domain.spec import (
+    PATTERN_WORDS,
+    PROVIDERS,
+    ROLES,
+    BlockNames,
+    Check,
+    CommitSpec,
+    ItemSpec,
+    ProviderLimits,
+    Reviewer,
+    RoleChoice,
+    Spec,
+)
 from aurea.intake.faults import Faults, KeyPath, did_you_mean
 from aurea.intake.scalars import kind_of
 
@@ -31,6 +43,7 @@ _PARTS: Mapping[str, type[BaseModel]] = {
     "reviewers": Reviewer,
     "items": ItemSpec,
     "roles": RoleChoice,
+    "limits": ProviderLimits,
     "commit": CommitSpec,
     "blocks": BlockNames,
 }
@@ -109,7 +122,7 @@ def _words(path: KeyPath, errors: Sequence[ErrorDetails]) -> str:
     told = [error for error in errors if error["type"] == "value_error"]
     if told:
         words = "; ".join(str(error.get("ctx", {}).get("error", error["msg"])) for error in told)
-        return words + (did_you_mean(path[-1], ROLES) if path[:1] == ("roles",) else "")
+        return words + did_you_mean(path[-1], {"roles": ROLES, "limits": PROVIDERS}.get(str(path[0]), ()))
     if kinds & {"string_too_short", "too_short"}:
         return "must not be empty"
     expected = list(dict.fromkeys(phrase for error in errors for phrase in _phrases(error)))

@@ -14,6 +14,7 @@ Kind = Literal[
     "connection",
     "timeout",
     "malformed",
+    "circuit_open",
     "authentication",
     "not_found",
     "quota",
@@ -24,10 +25,15 @@ Kind = Literal[
 
 
 class ModelFault(AureaError):
-    """A model call without an answer. `kind` says why; `maybe_billed`: the provider may have worked all the same."""
+    """A model call without an answer. `kind` says why; `maybe_billed`: the provider may have worked all the same.
+
+    `sent`: a request went out. `out_of_time`: there was no own time left for another try.
+    """
 
     kind: Kind
     maybe_billed: bool = False
+    sent: bool = True
+    out_of_time: bool = False
 
 
 class TransientFault(ModelFault, Transient):
@@ -62,6 +68,7 @@ TRANSIENT: dict[Kind, str] = {
     "connection": "could not be reached",
     "timeout": "did not answer in time",
     "malformed": "sent an answer that is none",
+    "circuit_open": "is left alone for a while, since it failed again and again",
 }
 BLOCKED: dict[Kind, tuple[str, str]] = {
     "authentication": ("does not accept the key", "check {key}, and that its owner may use this model"),
@@ -103,5 +110,6 @@ def fault(
         what, usual = PERMANENT[kind]
         error = PermanentFault(f"{server} {what}{said}", remedy=remedy or usual)
     error.kind = kind
+    error.sent = kind != "circuit_open"
     error.maybe_billed = kind in DOUBTFUL if maybe_billed is None else maybe_billed
     return error

@@ -58,11 +58,12 @@ class JournalClient:
             model=reply.model or request.model.name,
             body=digest(body),
             usage=reply.usage,
-            usd=price.cost(reply.usage) if price else 0.0,
-            priced=price is not None,
+            usd=price.cost(reply.usage) if price and not reply.cached else 0.0,
+            priced=price is not None or reply.cached,
             seconds=round(seconds, 6),
             finish=reply.finish,
             tools=tuple(call.name for call in reply.calls),
+            cached=reply.cached,
         )
         await self._record(request, answered, {answered.body: body})
         return reply

@@ -137,14 +137,41 @@ def model_for(spec: Spec, role: str, *, provider: str, model: str, named: str | 
     It is written `provider:model`; without a known provider in front the whole is a model of `provider`.
     """
     choice = spec.roles.get(role)
-    if choice and choice.fallback:
-        raise NotAvailableYet(f"roles.{role}.fallback")
     options: dict[str, Any] = dict(choice.options) if choice else {}
     text = named or (choice.model if choice else None) or model
     head, name = split_model(text)
     if head in PROVIDERS:
         return ModelRef(provider=head, name=name, options=options)
     return ModelRef(provider=provider, name=text, options=options)
+
+
+def fallbacks(spec: Spec, role: str, *, provider: str) -> tuple[ModelRef, ...]:
+    """The models that go on for `role` where its own cannot, in order; `provider` is the run's.
+
+    Options are a provider's own words: they go to the fallbacks of the provider that they were written for alone.
+    """
+    choice = spec.roles.get(role)
+    if choice is None:
+        return ()
+    own = split_model(choice.model or "")[0]
+    meant = own if own in PROVIDERS else provider
+    found = []
+    for text in choice.fallback:
+        head, name = split_model(text)
+        head, name = (head, name) if head in PROVIDERS else (provider, text)
+        assert head is not None
+        found.append(ModelRef(provider=head, name=name, options=dict(choice.options) if head == meant else {}))
+    return tuple(found)
+
+
+def check_fallbacks(spec: Spec, environ: Mapping[str, str], *, provider: str) -> None:
+    """As `check_ready`, for every provider that a fallback names; the message says which role names it."""
+    for role in spec.roles:
+        for model in fallbacks(spec, role, provider=provider):
+            try:
+                check_ready(model.provider, environ)
+            except UsageError as fault:
+                raise UsageError(f"roles.{role}.fallback: {fault.message}", remedy=fault.remedy) from None
 
 
 def is_loopback(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""Composes the model client of a run: record -> journal -> retry -> budget -> the provider that the request names."""
+"""Composes the model client of a run: recording, the layers, and the provider that each request names."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from aurea.domain.spec import Spec
 from aurea.models.budget import BudgetClient
 from aurea.models.cassette import read_cassette
 from aurea.models.faults import Server, fault
-from aurea.models.journal import JournalClient
+from aurea.models.layers import Around, Desk, layered
 from aurea.models.prices import Prices
 from aurea.models.providers import endpoint
 from aurea.models.record import RecordingClient
 from aurea.models.replay import ReplayClient
-from aurea.models.retry import RetryClient
 from aurea.models.waiting import Waiting
 from aurea.models.wires import LoadingWire, Wire, open_wire
 from aurea.ports import Clock, Ledger, ModelClient
@@ -41,7 +40,7 @@ class ProviderSwitch:
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """One answer of the named provider; a `timeout` fault when `request.timeout_s` is over."""
-        wire = self._wires.get(request.model.provider) or await self._open(request.model.provider)
+        wire = await self._open(request.model.provider)
         if isinstance(wire, LoadingWire):
             await self._prepare(wire, request)
             return await wire.complete(request)
@@ -60,7 +59,13 @@ class ProviderSwitch:
         finally:
             self._waiting.add(request.address.key, self._clock.monotonic() - began)
 
+    async def ready(self, provider: str) -> None:
+        """Have the client of `provider` made."""
+        await self._open(provider)
+
     async def _open(self, provider: str) -> Wire:
+        if provider in self._wires:
+            return self._wires[provider]
         async with self._making:
             if provider not in self._wires:
                 # Importing a vendor's library takes seconds, which the other items should not wait for.
@@ -102,12 +107,13 @@ def build_client(
     limit_usd: Callable[[], float | None] | None = None,
     record: Path | None = None,
     make: Callable[[str], Wire] | None = None,
+    around: Around | None = None,
 ) -> RunModels:
     """The model client of `run`.
 
     `environ` holds the vendors' variables. `limit_usd` is asked at every call for the budget in force (default: the
-    spec's). `record` is a cassette to write. `make` replaces how a provider's own client is made. `UsageError` where
-    the cassette to play or to write cannot be used.
+    spec's). `record` is a cassette to write. `make` replaces how a provider's own client is made, `around` is what this
+    run shares with others (default: nothing). `UsageError` where the cassette to play or to write cannot be used.
     """
     prices = Prices(lambda provider: endpoint(provider, environ).local)
     waiting = Waiting()
@@ -118,9 +124,12 @@ def build_client(
         waiting=waiting,
     )
     limit = limit_usd or (lambda: None if spec.budget_usd == "none" else float(spec.budget_usd))
-    budget = BudgetClient(switch, ledger=ledger, run=run, prices=prices, clock=clock, waiting=waiting, limit=limit)
-    retry = RetryClient(budget, ledger=ledger, run=run, clock=clock, waiting=waiting)
-    client: ModelClient = JournalClient(retry, ledger=ledger, run=run, prices=prices, clock=clock, waiting=waiting)
+
+    def address(provider: str) -> str | None:
+        return None if provider == "replay" else endpoint(provider, environ).shown
+
+    desk = Desk(run, ledger, clock, waiting, prices, spec, address)
+    client, budget = layered(switch, desk, around or Around(), limit=limit, ready=switch.ready)
     if record is not None:
         client = RecordingClient(client, record, run)
     return RunModels(client, budget, switch)

@@ -15,6 +15,10 @@ class Waiting:
         """The call at `place` waited."""
         self._seconds[place] = self._seconds.get(place, 0.0) + seconds
 
+    def of(self, place: Place) -> float:
+        """What the call at `place` has waited so far."""
+        return self._seconds.get(place, 0.0)
+
     def take(self, place: Place) -> float:
         """What the call at `place` waited in all; forgets it."""
         return self._seconds.pop(place, 0.0)

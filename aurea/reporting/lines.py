@@ -82,7 +82,8 @@ def _run(fact: ev.AnyFact) -> str:
             warned = f", {many(len(fact.warnings), 'warning')}" if fact.warnings else ""
             return f"quality gate of {many(fact.expectations, 'expectation')} {done}{warned}"
         case ev.BreakerChanged():
-            return f"circuit breaker of {fact.provider} is {fact.state.replace('_', ' ')}"
+            row = f" after {many(fact.failures, 'failure')} in a row" if fact.state == "open" else ""
+            return f"circuit breaker of {fact.provider} is {fact.state.replace('_', ' ')}{row}"
         case _:
             return _people(fact)
 
@@ -160,10 +161,12 @@ def _call(fact: ev.AnyFact) -> str:
             tools = f", calls {', '.join(fact.tools)}" if fact.tools else ""
             tokens = fact.usage.input_tokens + fact.usage.output_tokens
             spent = f"{tokens} tokens, {money(fact.usd)}, {duration(fact.seconds)}"
-            return f"{fact.conversation} step {fact.step}: answered ({spent}){tools}"
+            return f"{fact.conversation} step {fact.step}: answered ({'cached' if fact.cached else spent}){tools}"
         case ev.ModelFailed():
             again = "will be tried again" if fact.retryable else "for good"
             return f"{fact.conversation} step {fact.step}: {fact.kind}, {again}: {one_line(fact.message)}"
+        case ev.ModelFellBack():
+            return f"{fact.conversation} step {fact.step}: goes on with {fact.to}, since {fact.source}: {fact.reason}"
         case ev.PromptGiven():
             return f"{fact.conversation} is told its task"
         case ev.ToolStarted():

@@ -18,7 +18,7 @@ def clean(
     older_than: Annotated[float | None, Parameter(validator=validators.Number(gte=0))] = None,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Remove workspaces of no living attempt. Never touches a run at work, what landed, or the ledger.
+    """Remove workspaces of no living attempt, and old kept answers. Never touches a run at work, what landed, the ledger.
 
     Parameters
     ----------
@@ -42,6 +42,7 @@ def clean(
         many(len(done.workspaces), "workspace"),
         many(sum(map(len, done.refs.values())), "attempt ref"),
         many(len(done.folders), "run folder"),
+        *([many(done.answers, "kept answer")] if done.answers else []),
     )
     context.say(
         "nothing to remove" if done.nothing else f"{'would remove' if dry_run else 'removed'} {', '.join(counts)}"

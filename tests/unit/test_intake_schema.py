@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aurea.domain.spec import Check, CommitSpec, ItemSpec, Reviewer, RoleChoice, Spec
+from aurea.domain.spec import Check, CommitSpec, ItemSpec, ProviderLimits, Reviewer, RoleChoice, Spec
 from aurea.intake.schema import DESCRIPTIONS, spec_schema
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -18,6 +18,8 @@ GOOD: dict[str, Any] = {
     "setup": [["npm", "ci"], "npm run build"],
     "roles": {"coder": "openai:x", "planner": {"model": "openai:y", "options": {"n": 1}}},
     "budget_usd": "none",
+    "limits": {"openai": {"requests_per_minute": 60}},
+    "cache": True,
     "items": [{"id": "a", "goal": "x", "criteria": ["c"]}],
     "provider": None,
     "model_headers": "always",
@@ -25,7 +27,7 @@ GOOD: dict[str, Any] = {
 
 
 def test_every_key_is_explained() -> None:
-    for model in (Spec, Check, Reviewer, RoleChoice, ItemSpec, CommitSpec):
+    for model in (Spec, Check, Reviewer, RoleChoice, ProviderLimits, ItemSpec, CommitSpec):
         assert set(DESCRIPTIONS[model.__name__]) == set(model.model_fields)
     schema = spec_schema()
     assert all("description" in each for each in schema["properties"].values())
@@ -47,6 +49,8 @@ def test_it_is_a_schema_and_knows_a_good_spec() -> None:
         {"concurrency": 0},
         {"land": "nowhere"},
         {"roles": {"codr": "x"}},
+        {"limits": {"opnai": {"concurrency": 2}}},
+        {"limits": {"openai": {"requests_per_minute": 0}}},
         {"items": [{"id": "A", "goal": "x"}]},
         {"items": [{"id": "a", "goal": "x", "role": "boss"}]},
         {"checks": [{"name": "a"}]},

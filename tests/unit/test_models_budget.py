@@ -311,3 +311,66 @@ def test_tokens_are_rather_overestimated() -> None:
     chinese = "今天天气很好我们去公园散步" * 100  # 1,300 characters, about as many tokens
     assert estimate_tokens(asking(english).messages) >= 1000
     assert estimate_tokens(asking(chinese).messages) >= 1000
+
+
+class Gate:
+    """A layer in which calls wait until it is opened."""
+
+    def __init__(self, inner: ModelClient) -> None:
+        self.inner = inner
+        self.open = asyncio.Event()
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        await self.open.wait()
+        return await self.inner.complete(request)
+
+
+def gated(purse: Purse, model: ModelClient) -> tuple[BudgetClient, Gate]:
+    gates: list[Gate] = []
+
+    def between(inner: ModelClient) -> ModelClient:
+        gates.append(Gate(inner))
+        return gates[0]
+
+    client = BudgetClient(
+        model,
+        ledger=purse.book,
+        run=RUN,
+        prices=PRICES,
+        clock=purse.clock,
+        waiting=Waiting(),
+        limit=lambda: purse.limit,
+        between=between,
+    )
+    return client, gates[0]
+
+
+async def turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_a_call_that_waits_to_go_out_holds_its_money_but_is_not_in_doubt_after_a_crash(purse: Purse) -> None:
+    client, gate = gated(purse, ScriptedModel(*[paid(500_000)] * 3))
+    calls = [asyncio.create_task(client.complete(big(step))) for step in (1, 2, 3)]
+    await turns()
+    assert purse.reserved == 0
+    assert not any(call.done() for call in calls)
+
+    gate.open.set()
+    await asyncio.gather(*calls)
+
+    assert len(purse.settled()) == 3
+    assert purse.spent == pytest.approx(3.0)
+
+
+async def test_a_call_that_is_cut_off_while_it_waits_to_go_out_costs_nothing(purse: Purse) -> None:
+    client, gate = gated(purse, ScriptedModel(paid(10)))
+    cut = asyncio.create_task(client.complete(big(1, output=2 * MTOK)))
+    await turns()
+    cut.cancel()
+    await asyncio.gather(cut, return_exceptions=True)
+    assert purse.settled() == []
+
+    gate.open.set()
+    await client.complete(big(2, output=2 * MTOK))  # the money is free again

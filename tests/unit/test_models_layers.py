@@ -187,3 +187,92 @@ async def test_waiting_is_not_counted_as_the_calls_own_time(desk: Desk) -> None:
     (answered,) = desk.facts(ModelAnswered)
     assert isinstance(answered, ModelAnswered)
     assert answered.seconds == pytest.approx(4.0)
+
+
+async def test_of_calls_that_are_refused_for_long_none_fails(desk: Desk) -> None:
+    model = ScriptedModel(*[failing("rate_limit")] * 30, say("ok"))
+    client = RetryClient(
+        model,
+        ledger=desk.book,
+        run=RUN,
+        clock=desk.clock,
+        waiting=desk.waiting,
+        storm_s=lambda _: desk.clock.monotonic(),
+        dice=random.Random(1),
+    )
+    assert (await client.complete(asking())).text == "ok"
+    assert [request.try_number for request in model.requests] == list(range(1, 32))
+    assert desk.clock.slept[-1] <= 7.5
+    assert desk.waiting.of(asking().address.key) == pytest.approx(desk.clock.monotonic())
+
+
+async def test_a_storm_has_an_end(desk: Desk) -> None:
+    model = ScriptedModel(*[failing("overloaded")] * 900)
+    client = RetryClient(
+        model,
+        ledger=desk.book,
+        run=RUN,
+        clock=desk.clock,
+        waiting=desk.waiting,
+        storm_s=lambda _: desk.clock.monotonic(),
+    )
+    with pytest.raises(ModelFault):
+        await client.complete(asking())
+    assert 900.0 <= desk.clock.monotonic() <= 910.0
+
+
+async def test_other_failures_cost_tries_in_a_storm_as_well(desk: Desk) -> None:
+    faults = [failing(kind) for kind in ("rate_limit", "server", "rate_limit", "server", "rate_limit", "server")]
+    model = ScriptedModel(*faults, say("never"))
+    client = RetryClient(
+        model, ledger=desk.book, run=RUN, clock=desk.clock, waiting=desk.waiting, storm_s=lambda _: 0.0
+    )
+    with pytest.raises(ModelFault):
+        await client.complete(asking())
+    assert len(model.requests) == 6
+
+
+@pytest.mark.parametrize(("retry_after", "asked"), [(None, 3), (20.0, 3), (31.0, 1)])
+async def test_where_another_model_stands_by_refusals_cost_tries(
+    desk: Desk, retry_after: float | None, asked: int
+) -> None:
+    model = ScriptedModel(*[failing("rate_limit", retry_after=retry_after)] * 3)
+    client = RetryClient(
+        model, ledger=desk.book, run=RUN, clock=desk.clock, waiting=desk.waiting, storm_s=lambda _: 0.0
+    )
+    with pytest.raises(ModelFault):
+        await client.complete(asking(patient=False))
+    assert len(model.requests) == asked
+
+
+async def test_further_tries_have_the_own_time_that_is_left(desk: Desk) -> None:
+    model = ScriptedModel(*[failing("timeout")] * 3, clock=desk.clock, seconds=90.0)
+
+    with pytest.raises(ModelFault) as caught:
+        await desk.retry(model).complete(asking(timeout_s=120.0, remaining_s=180.0))
+
+    assert [request.timeout_s for request in model.requests] == [120.0, 90.0]
+    assert caught.value.out_of_time
+
+
+async def test_what_a_person_must_mend_is_said_even_where_no_time_is_left(desk: Desk) -> None:
+    model = ScriptedModel(failing("authentication"), clock=desk.clock, seconds=5.0)
+    with pytest.raises(Blocked) as caught:
+        await desk.retry(model).complete(asking(remaining_s=5.0))
+    assert isinstance(caught.value, ModelFault)
+    assert not caught.value.out_of_time
+
+
+async def test_a_failed_try_names_whom_it_went_to(desk: Desk) -> None:
+    await desk.retry(ScriptedModel(failing("server"), say("ok"))).complete(asking())
+    (failed,) = desk.facts(ModelFailed)
+    assert isinstance(failed, ModelFailed)
+    assert (failed.provider, failed.model) == ("openai", "gpt-5-mini")
+
+
+async def test_an_answer_from_the_cache_costs_nothing_and_is_marked(desk: Desk) -> None:
+    kept = say("again").model_copy(update={"cached": True})
+    await desk.journal(ScriptedModel(kept)).complete(asking(model="openai:home-made-7b"))
+    (answered,) = desk.facts(ModelAnswered)
+    assert isinstance(answered, ModelAnswered)
+    assert (answered.cached, answered.usd, answered.priced) == (True, 0.0, True)

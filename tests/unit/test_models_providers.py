@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from aurea.domain.errors import NotAvailableYet, UsageError
+from aurea.domain.errors import UsageError
 from aurea.domain.messages import ModelReply, ModelRequest
 from aurea.domain.spec import Spec
 from aurea.ledger.book import Book
 from aurea.models.cassette import read_cassette
 from aurea.models.faults import ModelFault
-from aurea.models.providers import check_ready, endpoint, is_loopback, model_for
+from aurea.models.providers import check_fallbacks, check_ready, endpoint, fallbacks, is_loopback, model_for
 from aurea.models.registry import build_client
 from aurea.testing.clock import SimulatedClock
 from aurea.testing.drafts import created
@@ -45,10 +45,24 @@ def test_the_model_of_a_role(role: str, named: str | None, wanted: str) -> None:
     assert chosen.options == ({"num_ctx": 16384} if role == "coder" else {})
 
 
-def test_fallbacks_are_not_available_yet() -> None:
-    roles = {"coder": {"model": "openai:gpt-5", "fallback": ["openai:gpt-4o"]}}
-    with pytest.raises(NotAvailableYet, match="fallback"):
-        model_for(spec(roles=roles), "coder", provider="openai", model="m")
+def test_the_fallbacks_of_a_role_and_their_options() -> None:
+    choice = {
+        "model": "gpt-5",
+        "fallback": ["gpt-5-mini", "anthropic:claude", "ft:gpt-4o:us::1"],
+        "options": {"seed": 7},
+    }
+    found = fallbacks(spec(roles={"coder": choice}), "coder", provider="openai")
+
+    assert [str(model) for model in found] == ["openai:gpt-5-mini", "anthropic:claude", "openai:ft:gpt-4o:us::1"]
+    assert [model.options for model in found] == [{"seed": 7}, {}, {"seed": 7}]
+    assert fallbacks(spec(), "coder", provider="openai") == ()
+
+
+def test_a_fallback_that_cannot_be_used_is_said_before_a_run() -> None:
+    roles = {"coder": {"fallback": ["cassette", "openai:gpt-5"]}}
+    with pytest.raises(UsageError, match=r"(?s)roles\.coder\.fallback.*openai.*OPENAI_API_KEY"):
+        check_fallbacks(spec(roles=roles), {}, provider="replay")
+    check_fallbacks(spec(roles=roles), {"OPENAI_API_KEY": "k"}, provider="replay")
 
 
 def test_a_provider_that_cannot_be_used_is_said_before_a_run() -> None:

@@ -103,6 +103,17 @@ def test_a_time_for_answers_that_is_none_names_the_variable(tmp_path: Path) -> N
         Settings.read({"AUREA_ANSWER_WITHIN_S": "soon"})
 
 
+def test_whether_answers_are_kept(tmp_path: Path) -> None:
+    def got(variable: str, spec: str = "") -> bool:
+        settings = Settings.read({"OPENAI_API_KEY": "k", "AUREA_CACHE": variable})
+        return resolve(SPEC + spec, Flags(), cwd=tmp_path, settings=settings).spec.cache
+
+    assert (got(""), got("1"), got("true"), got("0")) == (False, True, True, False)
+    assert not got("1", "cache: false\n")
+    with pytest.raises(UsageError, match="AUREA_CACHE='often' is neither on nor off"):
+        got("often")
+
+
 def test_names_nobody_knows_are_named() -> None:
     warnings = Settings.read({"AUREA_HOM": "/x", "AUREA_ZZZZZZZZZZ": "1", "AUREA_MODEL": "m"}).warnings
     assert len(warnings) == 2

@@ -1,0 +1,145 @@
+"""What is known of the traffic to one provider: who asks, how often, and for how long nobody should. No file, no clock."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aurea.domain.spec import ProviderLimits
+
+WINDOW_S = 60.0
+MARGIN = 0.05  # of the window: requests arrive a moment after they are let through, and not all equally late
+LEASE_S = 900.0  # no call takes longer: what stands there beyond that was left by a crash
+LONGEST_PAUSE_S = 300.0  # a server that asks for more is taken to be out for now
+STORM_PAUSES = (5, 1.0, 30.0)  # refusals in a row after which everybody pauses, for how long at first and at most
+FORGET_S = 900.0  # so long after a refusal it says nothing any more
+
+
+@dataclass
+class Entry:
+    """One request that was let through: its process, when, and the tokens it takes at most, or took."""
+
+    process: int
+    at: float
+    tokens: int
+    running: bool = True
+
+
+@dataclass
+class Traffic:
+    """The traffic to one provider at one address. Times are of one clock that all who share it have.
+
+    `width` is how many calls may be under way, where the provider has refused some (None: as many as want to);
+    `cut_at` when it was last made smaller; `quiet_until` before when nobody asks. `refusals` in a row began at
+    `refused_since`, the last was at `refused_at`.
+    """
+
+    sent: dict[str, Entry] = field(default_factory=dict)
+    width: float | None = None
+    cut_at: float = -math.inf
+    quiet_until: float = -math.inf
+    refusals: int = 0
+    refused_since: float = -math.inf
+    refused_at: float = -math.inf
+
+    @classmethod
+    def read(cls, text: str) -> Traffic:
+        """What `write` wrote; nothing known where that cannot be read. What follows the first document is left over."""
+        try:
+            data, _ = json.JSONDecoder().raw_decode(text)
+            data["sent"] = {name: Entry(*values) for name, values in data["sent"].items()}
+            return cls(**data)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return cls()
+
+    def write(self) -> str:
+        """Itself as one line of text."""
+        sent = {name: (e.process, round(e.at, 3), e.tokens, e.running) for name, e in self.sent.items()}
+        return json.dumps({**vars(self), "sent": sent}, separators=(",", ":")) + "\n"
+
+    def tidy(self, now: float, window: float, alive: Callable[[int], bool]) -> None:
+        """Forget what does not matter any more, and mend what another boot of the machine or a crash has left."""
+        kept = {}
+        for name, entry in self.sent.items():
+            entry.at = min(entry.at, now)
+            if entry.running and (now - entry.at > LEASE_S or not alive(entry.process)):
+                entry.running = False
+            if entry.running or now < entry.at + window:
+                kept[name] = entry
+        self.sent = kept
+        if self.quiet_until > now + LONGEST_PAUSE_S * 1.2 or self.refused_at > now or self.cut_at > now:
+            self.quiet_until = self.refused_since = self.refused_at = self.cut_at = -math.inf
+        if now - self.refused_at > FORGET_S:
+            self.width, self.refusals = None, 0
+
+    def wait(self, now: float, tokens: int, limits: ProviderLimits, window: float) -> float:
+        """Seconds until a call of that many tokens may go, as far as can be told; 0: now; `inf`: when one has ended."""
+        waits = [self.quiet_until - now, 0.0]
+        running = sum(entry.running for entry in self.sent.values())
+        widest = min(limits.concurrency or math.inf, math.inf if self.width is None else max(1.0, self.width))
+        if running + 1 > widest:
+            waits.append(math.inf)
+        inside = sorted((e for e in self.sent.values() if now < e.at + window), key=lambda e: e.at)
+        if limits.requests_per_minute is not None and len(inside) >= limits.requests_per_minute:
+            waits.append(inside[-limits.requests_per_minute].at + window - now)
+        if limits.tokens_per_minute is not None:
+            room = limits.tokens_per_minute - sum(entry.tokens for entry in inside)
+            for entry in inside:
+                if room >= min(tokens, limits.tokens_per_minute):  # one larger than the limit itself goes alone
+                    break
+                room += entry.tokens
+                # One under way may turn out to take far less than it may.
+                waits.append(math.inf if entry.running else entry.at + window - now)
+        return max(waits)
+
+    def enter(self, name: str, process: int, now: float, tokens: int) -> None:
+        """The call `name` goes."""
+        self.sent[name] = Entry(process, now, tokens)
+
+    def answered(self, name: str, tokens: int | None = None) -> None:
+        """The call `name` was answered, with that many tokens; one more at once where there had been refusals."""
+        self._end(name, tokens)
+        self.refusals = 0
+        if self.width is not None:
+            self.width += 1.0 / max(1.0, self.width)
+
+    def refused(self, name: str, now: float, retry_after: float | None, dice: float) -> None:
+        """The call `name` was refused for lack of capacity. `dice` from 0 to 1 spreads those who come back."""
+        entry = self._end(name, 0)
+        if self.refusals == 0:
+            self.refused_since = now
+        self.refusals += 1
+        self.refused_at = now
+        if entry is None or entry.at > self.cut_at:  # once for all that were under way together
+            running = 1 + sum(other.running for other in self.sent.values())
+            self.width = max(1.0, min(running, self.width or math.inf) / 2)
+            self.cut_at = now
+        pause = self._pause() * (0.5 + dice)
+        if retry_after is not None and retry_after <= LONGEST_PAUSE_S:
+            pause = max(pause, retry_after * (1 + 0.1 * dice))
+        self.quiet_until = max(self.quiet_until, now + pause)
+
+    def withdrawn(self, name: str) -> None:
+        """The call `name` was let through, and has sent nothing."""
+        self.sent.pop(name, None)
+
+    def ended(self, name: str) -> None:
+        """The call `name` ended in a way that says nothing about capacity."""
+        self._end(name, None)
+
+    def storm_s(self, now: float) -> float:
+        """For how long there have been nothing but refusals."""
+        return now - self.refused_since if self.refusals else 0.0
+
+    def _pause(self) -> float:
+        after, first, most = STORM_PAUSES
+        return min(most, first * 2.0 ** min(self.refusals - after, 16)) if self.refusals >= after else 0.0
+
+    def _end(self, name: str, tokens: int | None) -> Entry | None:
+        entry = self.sent.get(name)
+        if entry is not None:
+            entry.running = False
+            entry.tokens = entry.tokens if tokens is None else tokens
+        return entry
