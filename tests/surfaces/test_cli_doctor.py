@@ -8,11 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from aurea.models.providers import PROVIDERS
 
 NOBODY = "http://127.0.0.1:9"
 KEY = "sk-very-secret-0123456789"
@@ -121,6 +124,37 @@ def test_a_model_that_is_not_there(shell: Any, vendors: Vendors) -> None:
     assert (ollama["default_model"], ollama["default_model_there"]) == ("qwen3:32b", False)
     assert ollama["remedy"] == "`ollama pull qwen3:32b`, or name one that it has: --model llama3:latest"
     assert findings(shell("doctor", "--json", **env, MODEL="llama3"))["ollama"]["default_model_there"] is True
+
+
+def test_each_vendor_is_asked_in_its_own_way(shell: Any, vendors: Vendors) -> None:
+    vendors.lists |= {
+        "/v1beta/models": {"models": [{"name": "models/gemini-3.5-flash"}]},
+        "/models": {"data": [{"id": "glm-4.6"}]},
+    }
+    vendors.lists["/v1/models"]["data"] += [{"id": "claude-sonnet-4-6-20260101"}]
+    bases = ("ANTHROPIC_BASE_URL", "GOOGLE_GEMINI_BASE_URL", "ZAI_BASE_URL", "OLLAMA_HOST")
+    keys = {name: f"{KEY}-{name}" for name in ("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "ZAI_API_KEY")}
+    env = {**dict.fromkeys(bases, vendors.url), **keys, "OPENAI_API_KEY": "", "MLX_BASE_URL": f"{vendors.url}/v1"}
+    found = findings(shell("doctor", "--json", **env))
+
+    for name in ("anthropic", "google", "glm", "ollama"):
+        assert (found[name]["ok"], found[name]["default_model_there"]) == (True, True), name
+    assert (found["mlx"]["ok"], found["mlx"]["default_model_there"]) == (True, False)
+    asked = {(path.partition("?")[0], headers.get("x-api-key")): headers for path, headers in vendors.asked}
+    assert asked["/v1/models", f"{KEY}-ANTHROPIC_API_KEY"]["anthropic-version"]
+    assert asked["/v1beta/models", None]["x-goog-api-key"] == f"{KEY}-GEMINI_API_KEY"
+    assert asked["/models", None]["authorization"] == f"Bearer {KEY}-ZAI_API_KEY"
+    assert "authorization" not in asked["/v1/models", None]  # mlx
+
+
+def test_an_ollama_on_this_machine_needs_no_setting_up(
+    shell: Any, vendors: Vendors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROVIDERS, "ollama", replace(PROVIDERS["ollama"], url=vendors.url))
+    ollama = findings(shell("doctor", "--json", OPENAI_API_KEY=""))["ollama"]
+
+    assert ollama["found"].startswith(f"not set up, but {vendors.url} answers, 2 models: qwen3:8b")
+    assert ollama["remedy"] == "it can be used; name it with --provider ollama"
 
 
 @pytest.mark.parametrize(
