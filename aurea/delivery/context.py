@@ -53,6 +53,7 @@ class Run:
     announce: Callable[[str], None] = lambda question: None
     announced: Callable[[], Awaitable[None]] = _nothing
     diffs: dict[str, asyncio.Future[str]] = field(default_factory=dict)
+    rules: str | None = None
 
     @property
     def state(self) -> RunState:

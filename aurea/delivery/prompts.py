@@ -50,7 +50,9 @@ async def known(run: Run) -> Known:
     decisions = [
         (f"{n.fact.title}: {n.fact.text}", n.author) for n in run.state.decisions if isinstance(n.fact, DecisionLogged)
     ]
-    return Known(rules=await rules(run), insights=tuple(reversed(insights)), decisions=tuple(decisions))
+    if run.rules is None:  # the base does not change
+        run.rules = await rules(run)
+    return Known(rules=run.rules, insights=tuple(reversed(insights)), decisions=tuple(decisions))
 
 
 async def rules(run: Run) -> str:
