@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.flow_runs import apause_flow_run
+from prefect.input.actions import acreate_flow_run_input, adelete_flow_run_input
 from prefect.states import Cancelled, Completed
 from prefect.utilities.urls import url_for
 
@@ -62,6 +63,33 @@ class Gate:
         paused = asyncio.ensure_future(self._first_pause.wait())
         await asyncio.wait({paused, carried_out}, return_when=asyncio.FIRST_COMPLETED)
         paused.cancel()
+
+    async def adopt(self, client: PrefectClient, flow_run: FlowRun) -> bool:
+        """Keep the pause that a former process left, to be `resumed`; False where there is none that can be answered.
+
+        To carry the flow run out would end the pause and begin another: an answer at that moment would be refused.
+        """
+        keys = flow_run.state.state_details.run_input_keyset if flow_run.state and self.is_open else None
+        if flow_run.state_type is not StateType.PAUSED or not keys:
+            return False
+        if await _input(client, flow_run, keys["schema"]) is None:  # it was killed before it had stored the form
+            return False
+        text = await self._at_home(self._described(""))
+        if await _input(client, flow_run, keys["description"]) != text:  # as a new deadline changes it
+            await adelete_flow_run_input(keys["description"], flow_run.id)
+            await acreate_flow_run_input(keys["description"], text, flow_run.id)
+        self.flow_run = str(flow_run.id)
+        self._news.clear()
+        await self._at_home(self._shown(flow_run))
+        self.paused = True
+        return True
+
+    async def resumed(self) -> None:
+        """Wait until something comes of a pause that was kept."""
+        try:
+            await self._news.wait()
+        finally:
+            self.paused = False
 
     async def decide(self) -> State[Any]:
         """The body of `human_gate`: pause until the question is closed, from here or through another door."""

@@ -174,11 +174,16 @@ class Gates:
         """Carry the gate's flow run out, again after an error, until the question is closed."""
         while gate.is_open and not self._left:
             try:
-                async with self._opening:
+                async with self._opening, get_client() as client:
+                    flow_run = await self._flow_run(client, gate)
+                    adopted = await gate.adopt(client, flow_run)
+                if adopted:
+                    await gate.resumed()
                     async with get_client() as client:
-                        flow_run = await self._flow_run(client, gate)
-                    if flow_run.state_type in ENDED:
-                        break
+                        flow_run = await client.read_flow_run(flow_run.id)
+                if flow_run.state_type in ENDED:
+                    break
+                async with self._opening:
                     carried_out = asyncio.ensure_future(
                         run_flow_async(
                             self._flow, flow_run=flow_run, parameters=flow_run.parameters, return_type="state"
