@@ -229,6 +229,6 @@ def log_path(folder: Path, assignment: Assignment) -> Path:
 def _limit_behind(fault: AureaError, *, last: bool) -> str | None:
     """The limit that a model call ran into; None where something else is at fault. `last`: it had all the time left."""
     kind = getattr(fault, "kind", None)  # model clients say so of their own faults
-    if kind == "timeout" and last:
+    if getattr(fault, "out_of_time", False) or (kind == "timeout" and last):
         return "time"
     return "context" if kind == "context_too_long" else None

@@ -73,6 +73,13 @@ def _provider_name(name: str) -> str:
     return name
 
 
+def _priced_model(name: str) -> str:
+    provider, model = split_model(name)
+    if provider not in PROVIDERS or not model:
+        raise ValueError(f"write provider:model, as in openai:my-model, not {name!r}")
+    return name
+
+
 def _whole_as_text(value: Any) -> Any:
     """A whole number has one way to be written, so it may stand for its text; anything else must be quoted."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -105,6 +112,8 @@ Command = Annotated[
 Environment = dict[Variable, Word]
 RoleName = Annotated[str, AfterValidator(_role_name)]
 ProviderName = Annotated[str, AfterValidator(_provider_name)]
+PricedModel = Annotated[str, AfterValidator(_priced_model)]
+Usd = Annotated[float, Field(strict=True, ge=0)]
 
 
 class Part(BaseModel):
@@ -192,6 +201,14 @@ class ProviderLimits(Part):
     concurrency: Annotated[int, Field(strict=True, ge=1)] | None = None
 
 
+class ModelPrice(Part):
+    """What a model costs, in US dollars for a million tokens; cached ones as the others where nothing is said."""
+
+    input: Usd
+    output: Usd
+    cached_input: Usd | None = None
+
+
 RoleEntry = Annotated[RoleChoice, BeforeValidator(_role, json_schema_input_type=str | RoleChoice)]
 
 
@@ -224,6 +241,7 @@ class Spec(Part):
     roles: dict[RoleName, RoleEntry] = Field(default_factory=dict)
     limits: dict[ProviderName, ProviderLimits] = Field(default_factory=dict)
     cache: Switch = False
+    prices: dict[PricedModel, ModelPrice] = Field(default_factory=dict)
     items: tuple[ItemSpec, ...] | None = None
     cassette: Text | None = None
     template: Text = "loop"

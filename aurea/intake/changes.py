@@ -22,6 +22,7 @@ CHANGEABLE = (
     "roles",
     "limits",
     "cache",
+    "prices",
     "timeout_s",
     "run_timeout_s",
     "answer_within_s",

@@ -12,7 +12,7 @@ from aurea.intake.documents import Document, parse_value
 from aurea.intake.faults import Faults, KeyPath, Place, Places, SpecFaults
 
 PATHS = ("repo", "output_dir", "cassette")
-PARTWISE = ("roles", "blocks", "limits")  # a higher layer replaces single entries of these, not all of them
+PARTWISE = ("roles", "blocks", "limits", "prices")  # a higher layer replaces single entries of these, not all of them
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:", re.IGNORECASE)
 

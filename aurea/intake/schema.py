@@ -35,6 +35,7 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "budget_usd": "Hard stop for model costs in US dollars, or `none`.",
         "roles": "Model per role: `provider:model`, or a mapping.",
         "limits": "What a provider may be asked by all runs of this machine together, by its name.",
+        "prices": "What models cost that the price list does not know, or knows otherwise, by `provider:model`.",
         "cache": "Whether answers are kept for later runs, where a role's options pin temperature 0 or a seed.",
         "items": "The plan, written by hand. Absent: the planner writes it.",
         "cassette": "Recording that provider `replay` plays, relative to this file.",
@@ -76,6 +77,11 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "requests_per_minute": "Requests in any minute.",
         "tokens_per_minute": "Tokens in any minute: the prompt and the longest answer allowed, then what it was.",
         "concurrency": "Calls under way at once.",
+    },
+    "ModelPrice": {
+        "input": "US dollars for a million tokens of the prompt.",
+        "output": "US dollars for a million tokens of the answer.",
+        "cached_input": "The same for those of the prompt that the provider had cached. Absent: as `input`.",
     },
     "ItemSpec": {
         "id": "Short name: lower-case letters, digits, `_` and `-`.",

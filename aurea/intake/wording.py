@@ -15,6 +15,7 @@ from aurea.domain.spec import (
     Check,
     CommitSpec,
     ItemSpec,
+    ModelPrice,
     ProviderLimits,
     Reviewer,
     RoleChoice,
@@ -44,6 +45,7 @@ _PARTS: Mapping[str, type[BaseModel]] = {
     "items": ItemSpec,
     "roles": RoleChoice,
     "limits": ProviderLimits,
+    "prices": ModelPrice,
     "commit": CommitSpec,
     "blocks": BlockNames,
 }

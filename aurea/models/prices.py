@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from aurea.domain.errors import Blocked
 from aurea.domain.messages import AssistantMessage, Message, ModelRef, ModelRequest, ToolSpec, Usage
+from aurea.domain.spec import ModelPrice
 from aurea.models.providers import PROVIDERS
 
 CHARS_PER_TOKEN = 3.5
+MILLION = 1_000_000
 MESSAGE_OVERHEAD = 8  # tokens that a wire format adds to each message
 TOOL_OVERHEAD = 16  # and to each tool's schema
 # How servers call the most tokens that an answer may have.
@@ -68,11 +71,31 @@ class Listed:
         return float(calc_price(counted, self.model, provider_id=self.provider).total_price)
 
 
-class Prices:
-    """Prices by model. `local` says of a provider whether its server runs on this machine."""
+@dataclass(frozen=True)
+class Own:
+    """A model whose price the spec says."""
 
-    def __init__(self, local: Callable[[str], bool]) -> None:
+    price: ModelPrice
+
+    @property
+    def free(self) -> bool:
+        """Whether it costs nothing."""
+        return not (self.price.input or self.price.output or self.price.cached_input)
+
+    def cost(self, usage: Usage) -> float:
+        """US dollars for this usage."""
+        cached = min(usage.cached_tokens, usage.input_tokens)
+        again = self.price.input if self.price.cached_input is None else self.price.cached_input
+        fresh = (usage.input_tokens - cached) * self.price.input
+        return (fresh + cached * again + usage.output_tokens * self.price.output) / MILLION
+
+
+class Prices:
+    """Prices by model. `local` says of a provider whether its server runs on this machine; `own` are the spec's."""
+
+    def __init__(self, local: Callable[[str], bool], own: Mapping[str, ModelPrice] = MappingProxyType({})) -> None:
         self._local = local
+        self._own = own
         self._known: dict[tuple[str, str], Price | None] = {}
 
     def of(self, model: ModelRef) -> Price | None:
@@ -83,6 +106,8 @@ class Prices:
         return self._known[key]
 
     def _find(self, model: ModelRef) -> Price | None:
+        if (own := self._own.get(str(model))) is not None:
+            return Own(own)
         provider = PROVIDERS.get(model.provider)
         if provider is None or provider.price_list is None:
             return Free()
@@ -103,7 +128,8 @@ class Prices:
             if limited and not self._local(request.model.provider):
                 raise Blocked(
                     f"the price of {str(request.model)!r} is not known, and this run has a budget",
-                    remedy="use a model of the price list, or say `budget_usd: none`",
+                    remedy=f"say it (`prices: {{{str(request.model)!r}: {{input: USD, output: USD}}}}`, for a million "
+                    "tokens), use a model of the price list, or say `budget_usd: none`",
                 )
             return 0.0
         if price.free:

@@ -115,7 +115,7 @@ def build_client(
     spec's). `record` is a cassette to write. `make` replaces how a provider's own client is made, `around` is what this
     run shares with others (default: nothing). `UsageError` where the cassette to play or to write cannot be used.
     """
-    prices = Prices(lambda provider: endpoint(provider, environ).local)
+    prices = Prices(lambda provider: endpoint(provider, environ).local, spec.prices)
     waiting = Waiting()
     switch = ProviderSwitch(
         make or wires(spec, environ, clock),

@@ -189,6 +189,9 @@ async def test_a_model_call_that_outlives_the_attempt_ends_it(tmp_path: Path) ->
     outcome = await bench.run()
     assert (outcome.ended, outcome.limit) == ("exhausted", "time")
     assert bench.model.requests[0].timeout_s == 10
+    spent = fault("server", server)
+    spent.out_of_time = True
+    assert (await Bench(tmp_path / "d", [spent], timeout_s=900).run()).limit == "time"
     with pytest.raises(Transient):
         await Bench(tmp_path / "b", [fault("timeout", server)], timeout_s=900, seconds=130).run()
     with pytest.raises(Transient):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aurea.domain.spec import Check, CommitSpec, ItemSpec, ProviderLimits, Reviewer, RoleChoice, Spec
+from aurea.domain.spec import Check, CommitSpec, ItemSpec, ModelPrice, ProviderLimits, Reviewer, RoleChoice, Spec
 from aurea.intake.schema import DESCRIPTIONS, spec_schema
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -27,7 +27,7 @@ GOOD: dict[str, Any] = {
 
 
 def test_every_key_is_explained() -> None:
-    for model in (Spec, Check, Reviewer, RoleChoice, ProviderLimits, ItemSpec, CommitSpec):
+    for model in (Spec, Check, Reviewer, RoleChoice, ProviderLimits, ModelPrice, ItemSpec, CommitSpec):
         assert set(DESCRIPTIONS[model.__name__]) == set(model.model_fields)
     schema = spec_schema()
     assert all("description" in each for each in schema["properties"].values())

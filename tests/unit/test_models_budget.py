@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from aurea.domain.errors import Blocked, BudgetReached
 from aurea.domain.events import BudgetReserved, BudgetSettled, Draft
-from aurea.domain.messages import ModelReply, ModelRequest, Usage
+from aurea.domain.messages import ModelRef, ModelReply, ModelRequest, Usage
+from aurea.domain.spec import ModelPrice
 from aurea.ledger.book import Book
 from aurea.models.budget import BudgetClient
 from aurea.models.faults import Kind, Server, fault
@@ -374,3 +375,21 @@ async def test_a_call_that_is_cut_off_while_it_waits_to_go_out_costs_nothing(pur
 
     gate.open.set()
     await client.complete(big(2, output=2 * MTOK))  # the money is free again
+
+
+async def test_a_price_of_the_spec_lets_an_unknown_model_work_under_a_budget(purse: Purse) -> None:
+    own = Prices(lambda _: False, {"openai:home-made": ModelPrice(input=1.0, output=4.0, cached_input=0.5)})
+    client = purse.client(ScriptedModel(say("x", usage=Usage(input_tokens=MTOK, cached_tokens=MTOK // 2))), own)
+
+    await client.complete(asking(model="openai:home-made", item="storage", max_output_tokens=MTOK))
+
+    assert purse.spent == pytest.approx(0.75)
+    with pytest.raises(BudgetReached):
+        await client.complete(asking(model="openai:home-made", item="storage", step=2, max_output_tokens=2 * MTOK))
+
+
+def test_a_price_of_the_spec_goes_before_the_list_and_may_be_nothing() -> None:
+    own = Prices(lambda _: False, {"openai:gpt-5-mini": ModelPrice(input=0.0, output=0.0)})
+    price = own.of(ModelRef(provider="openai", name="gpt-5-mini"))
+    assert price is not None and price.free
+    assert own.of(ModelRef(provider="openai", name="gpt-5")) != price
