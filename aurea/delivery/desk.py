@@ -18,7 +18,7 @@ from aurea.domain.events import (
     SubtasksJudged,
     SubtasksProposed,
 )
-from aurea.domain.lifecycle import Actor, ItemState
+from aurea.domain.lifecycle import UNFINISHED, Actor, ItemState
 from aurea.domain.plan import problems
 from aurea.domain.spec import ROLES, ItemSpec
 from aurea.domain.state import RunState
@@ -83,7 +83,9 @@ class AgentDesk:
         names = tuple(item.id for item in items)
         waits = f"; {self.item} goes on when they have landed" if wait else ""
         if names and all(self.run.state.parents.get(name) == self.item for name in names):
-            if wait:
+            if wait:  # else whoever asks for the same again and again would never come to an end
+                if not any(self.run.state.item(name).state in UNFINISHED for name in names):
+                    raise ToolRefused(f"{', '.join(names)}: nothing to wait for any more; go on with your item")
                 await self._wait_for(names)
             return f"in the plan already: {', '.join(names)}{waits}"
         proposed = SubtasksProposed(conversation=self.conversation, items=tuple(items), wait=wait)

@@ -157,6 +157,27 @@ async def test_an_item_may_wait_for_what_it_proposed(tmp_path: Path) -> None:
     assert [(a.state, a.spent) for a in run.state.item("a").attempts] == [("abandoned", False), ("landed", True)]
 
 
+async def test_nobody_waits_for_what_has_landed(tmp_path: Path) -> None:
+    said = []
+
+    async def part(at: Assignment) -> AgentOutcome | None:
+        if at.item != "a":
+            return None
+        assert at.desk is not None
+        try:
+            await at.desk.subtasks([ItemSpec.model_validate(item("first"))], wait=True)
+        except ToolRefused as fault:
+            said.append(fault.message)
+            return None
+        return AgentOutcome(ended="deferred")
+
+    run = begin(tmp_path, spec(item("a")), part)
+    assert (await deliver(run)).state == "succeeded"
+    assert len(run.state.item("a").attempts) == 2 and said == [
+        "first: nothing to wait for any more; go on with your item"
+    ]
+
+
 async def test_a_second_proposal_of_the_same_items_changes_nothing(tmp_path: Path) -> None:
     run = begin(tmp_path, spec(item("a")), proposes(item("one")), proposes(item("one")))
     assert (await deliver(run)).state == "succeeded"
