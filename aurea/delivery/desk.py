@@ -19,7 +19,7 @@ from aurea.domain.events import (
     SubtasksProposed,
 )
 from aurea.domain.lifecycle import UNFINISHED, Actor, ItemState
-from aurea.domain.plan import problems
+from aurea.domain.plan import find_cycle, problems
 from aurea.domain.spec import ROLES, ItemSpec
 from aurea.domain.state import RunState
 from aurea.domain.team_facts import EscalationKind
@@ -102,8 +102,11 @@ class AgentDesk:
 
     async def _wait_for(self, names: tuple[str, ...]) -> None:
         ours = self.run.state.item(self.item).spec
-        if not set(names) <= set(ours.depends_on):
-            await self._record(PlanChanged(items=(_waiting(ours, names),)))
+        waiting = _waiting(ours, names)
+        if cycle := find_cycle({**self.run.state.edges, self.item: waiting.depends_on}):
+            raise ToolRefused("the dependencies would form a cycle: " + " -> ".join(cycle))
+        if waiting != ours:
+            await self._record(PlanChanged(items=(waiting,)))
 
     async def _record(self, *facts: AnyFact) -> None:
         """All or none, what the agent says in its name and what follows from it in the manager's."""

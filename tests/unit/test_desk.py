@@ -178,6 +178,17 @@ async def test_nobody_waits_for_what_has_landed(tmp_path: Path) -> None:
     ]
 
 
+async def test_nobody_waits_for_what_waits_for_it(tmp_path: Path) -> None:
+    async def again(at: Assignment) -> None:
+        if at.item == "a":
+            with pytest.raises(ToolRefused, match="cycle: a -> after -> a"):
+                await proposes(item("after", "a"), wait=True)(at)
+
+    run = begin(tmp_path, spec(item("a")), proposes(item("after", "a")), again)
+    assert (await deliver(run)).state == "succeeded"
+    assert [e.item for e in run.ledger.events(run.id) if e.type == "landing.landed"] == ["a", "after"]
+
+
 async def test_a_second_proposal_of_the_same_items_changes_nothing(tmp_path: Path) -> None:
     run = begin(tmp_path, spec(item("a")), proposes(item("one")), proposes(item("one")))
     assert (await deliver(run)).state == "succeeded"
