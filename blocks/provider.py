@@ -22,7 +22,7 @@ class AureaProvider(Kept):
     )
 
     provider: Literal["openai", "anthropic", "google", "openrouter", "glm", "ollama", "mlx"] = Field(
-        title="Provider", description="Whose models. The command aurea doctor says which work today."
+        title="Provider", description="Whose models. The command aurea doctor says which answer."
     )
     model: Text = Field(default=None, title="Model", description="Empty: the provider's default model.")
     key: Secret = Field(default=None, title="API key", description="Local servers need none.")

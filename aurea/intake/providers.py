@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from aurea.domain.errors import UsageError
 from aurea.domain.spec import PROVIDERS
 from aurea.intake.faults import Place, did_you_mean
-from aurea.models.providers import PROVIDERS as SERVERS
 from aurea.settings import VENDORS, Settings
-
-LIVE = tuple(provider.name for provider in SERVERS.values() if provider.available)
 
 DEFAULT_MODELS: Mapping[str, str] = {
     "openai": "gpt-5-mini",

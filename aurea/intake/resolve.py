@@ -10,13 +10,13 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from aurea.domain.errors import NotAvailableYet, UsageError
+from aurea.domain.errors import UsageError
 from aurea.domain.spec import Spec
 from aurea.intake.discover import discover
 from aurea.intake.documents import parse, read_file
 from aurea.intake.faults import Faults, Place, Places, SpecFaults
 from aurea.intake.layers import Flags, Layer, from_document, from_flags, is_url, merge
-from aurea.intake.providers import LIVE, Choice, Offer, choose, from_environment
+from aurea.intake.providers import Choice, Offer, choose, from_environment
 from aurea.intake.repository import DEFAULTS, is_free, project_name, root_above, unusable
 from aurea.intake.rules import look_across, look_ahead
 from aurea.intake.sources import Source, Written, read_source
@@ -248,8 +248,6 @@ def _shaped(data: dict[str, Any], faults: Faults) -> Spec:
 
 def _chosen(offers: list[Offer], spec: Spec, settings: Settings) -> Choice:
     choice = choose(offers, settings)
-    if choice.provider not in LIVE:
-        raise NotAvailableYet(f"{choice.place.file}: provider {choice.provider}")
     if choice.provider == "replay" and spec.cassette is None:
         raise UsageError(f"{choice.place.file}: provider replay plays a recording", remedy="name it: `cassette: FILE`")
     return choice

@@ -9,7 +9,6 @@ from aurea.domain.plan import find_problems
 from aurea.domain.spec import PROVIDERS, ItemSpec, contradictions, split_model
 from aurea.intake.faults import Faults, KeyPath, did_you_mean
 from aurea.intake.layers import is_url
-from aurea.intake.providers import LIVE
 
 TEMPLATES = ("loop",)
 
@@ -41,8 +40,6 @@ def look_across(data: Mapping[str, Any], faults: Faults) -> None:
             faults.add(path, words + did_you_mean(provider, PROVIDERS))
         elif not model:
             faults.add(path, f"no model after `{provider}:`")
-        elif provider not in LIVE:
-            faults.add(path, f"provider {provider}: not available yet")
 
 
 def look_ahead(data: Mapping[str, Any], faults: Faults) -> None:
@@ -56,8 +53,6 @@ def look_ahead(data: Mapping[str, Any], faults: Faults) -> None:
             faults.add((key,), f"`{key}`: not available yet")
     if isinstance(data.get("network"), list):
         faults.add(("network",), "`network` as a list of hosts: not available yet; say `none` or `open`")
-    if data.get("provider") in PROVIDERS and data["provider"] not in LIVE:
-        faults.add(("provider",), f"provider {data['provider']}: not available yet")
     if is_url(data.get("repo")):
         faults.add(("repo",), "a repository by URL: not available yet; clone it and name the folder")
     template = data.get("template")

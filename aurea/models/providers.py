@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from aurea.domain.errors import NotAvailableYet, UsageError
+from aurea.domain.errors import UsageError
 from aurea.domain.messages import ModelRef
 from aurea.domain.spec import Spec, split_model
 from aurea.settings import VENDORS
@@ -20,14 +20,13 @@ class Provider:
     """A service that has models.
 
     `url` is its usual base URL, `price_list` its name in the price list (None: its models are free), `hosts` are the
-    vendor's own public hosts, `available`: this version can talk to it.
+    vendor's own public hosts.
     """
 
     name: str
     url: str = ""
     price_list: str | None = None
     hosts: tuple[str, ...] = ()
-    available: bool = False
 
     @property
     def key_variable(self) -> str | None:
@@ -47,14 +46,14 @@ _GLM = ("z.ai", "bigmodel.cn")
 PROVIDERS: dict[str, Provider] = {
     provider.name: provider
     for provider in (
-        Provider("openai", "https://api.openai.com/v1", "openai", _OPENAI, available=True),
-        Provider("anthropic", "https://api.anthropic.com", "anthropic", ("anthropic.com",), available=True),
-        Provider("google", "https://generativelanguage.googleapis.com", "google", ("googleapis.com",), available=True),
-        Provider("openrouter", "https://openrouter.ai/api/v1", "openrouter", ("openrouter.ai",), available=True),
-        Provider("glm", "https://api.z.ai/api/paas/v4", "zai", _GLM, available=True),
-        Provider("ollama", "http://127.0.0.1:11434", None, ("ollama.com",), available=True),
-        Provider("mlx", "http://127.0.0.1:8080/v1", available=True),
-        Provider("replay", available=True),
+        Provider("openai", "https://api.openai.com/v1", "openai", _OPENAI),
+        Provider("anthropic", "https://api.anthropic.com", "anthropic", ("anthropic.com",)),
+        Provider("google", "https://generativelanguage.googleapis.com", "google", ("googleapis.com",)),
+        Provider("openrouter", "https://openrouter.ai/api/v1", "openrouter", ("openrouter.ai",)),
+        Provider("glm", "https://api.z.ai/api/paas/v4", "zai", _GLM),
+        Provider("ollama", "http://127.0.0.1:11434", None, ("ollama.com",)),
+        Provider("mlx", "http://127.0.0.1:8080/v1"),
+        Provider("replay"),
     )
 }
 
@@ -122,10 +121,8 @@ def ollama_url(said: str) -> str:
 
 
 def check_ready(name: str, environ: Mapping[str, str]) -> None:
-    """`NotAvailableYet` or `UsageError` where runs cannot use the provider `name` as things stand."""
+    """`UsageError` where runs cannot use the provider `name` as things stand."""
     provider = PROVIDERS[name]
-    if not provider.available:
-        raise NotAvailableYet(f"provider {name!r}")
     here = endpoint(name, environ)
     if provider.key_variable and not here.key and not here.local:
         raise UsageError(f"provider {name!r} has no key", remedy=f"set {provider.key_variable}")

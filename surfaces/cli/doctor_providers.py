@@ -20,7 +20,7 @@ def findings(settings: Settings) -> list[dict[str, Any]]:
 
     An Ollama on this machine is asked in any case: it needs no setting up.
     """
-    live = [provider for provider in PROVIDERS.values() if provider.available and provider.name != "replay"]
+    live = [provider for provider in PROVIDERS.values() if provider.name != "replay"]
     ready = {provider.name for provider in live if configured(provider.name, settings.caller)}
     asked = look([provider.name for provider in live if provider.name in {*ready, "ollama"}], settings.caller)
     return [
@@ -36,8 +36,6 @@ def _model(provider: str, settings: Settings) -> str:
 
 def _finding(provider: Provider, default: str, asked: Asked | None, *, ready: bool) -> dict[str, Any]:
     name = provider.name
-    if not provider.available:
-        return {"name": name, "ok": False, "needed": False, "found": "not available yet", "remedy": ""}
     if name == "replay":
         return {
             "name": name, "ok": True, "needed": False, "found": "plays the cassette that a spec names", "remedy": "",
