@@ -11,6 +11,7 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 from uuid import uuid4
@@ -18,6 +19,7 @@ from uuid import uuid4
 from aurea.domain.messages import ModelReply, ModelRequest
 from aurea.domain.spec import ProviderLimits
 from aurea.domain.state import Place
+from aurea.ledger.files import explained
 from aurea.models.faults import ModelFault
 from aurea.models.prices import estimate_tokens, output_limit
 from aurea.models.traffic import MARGIN, WINDOW_S, Traffic
@@ -39,17 +41,17 @@ class Shared:
     """
 
     def __init__(self, path: Path | None, window: float) -> None:
-        self._path = path
+        self.path = path
         self._window = window
         self._own = Traffic()
 
     def change(self, now: float, act: Callable[[Traffic, float], T]) -> T | None:
         """What `act` makes of the traffic now, which it may change; None where somebody held the file too long."""
-        if self._path is None:
+        if self.path is None:
             self._own.tidy(now, self._window, _alive)
             return act(self._own, now)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
             if not _locked(file.fileno()):
                 return None
             before = file.read()
@@ -134,7 +136,8 @@ class LimitsClient:
             await self._leave(shared, self._refusal(name, error))
             raise
         except BaseException:
-            shared.change(self._clock.monotonic(), lambda traffic, _: traffic.ended(name))
+            with suppress(OSError):
+                shared.change(self._clock.monotonic(), lambda traffic, _: traffic.ended(name))
             raise
         finally:
             self._going.pop(request.address.key, None)
@@ -154,7 +157,9 @@ class LimitsClient:
         address = self._address(provider)
         if address is None:
             return 0.0
-        return self._traffic(provider, address).change(self._clock.monotonic(), Traffic.storm_s) or 0.0
+        with suppress(OSError):
+            return self._traffic(provider, address).change(self._clock.monotonic(), Traffic.storm_s) or 0.0
+        return 0.0
 
     def _traffic(self, provider: str, address: str) -> Shared:
         if provider not in self._shared:
@@ -183,7 +188,10 @@ class LimitsClient:
             return wait
 
         while True:
-            wait = shared.change(self._clock.monotonic(), admit)
+            try:
+                wait = shared.change(self._clock.monotonic(), admit)
+            except OSError as fault:
+                raise explained(fault, shared.path or Path()) from fault
             if wait == 0.0:
                 return
             if wait is None or math.isinf(wait):
@@ -201,8 +209,9 @@ class LimitsClient:
             act(traffic, now)
             return True
 
-        while not shared.change(self._clock.monotonic(), done):
-            await self._clock.sleep(SOON_S)
+        with suppress(OSError):  # what was answered is not lost for a full disk
+            while not shared.change(self._clock.monotonic(), done):
+                await self._clock.sleep(SOON_S)
 
 
 def _locked(handle: int) -> bool:

@@ -246,3 +246,12 @@ def test_a_policy_knows_keys_of_the_spec_only() -> None:
 def test_what_a_provider_cannot_take_is_refused(block: AureaProvider, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         block.variables()
+
+
+def test_a_provider_may_bring_its_limits() -> None:
+    block = AureaProvider(provider="openai", requests_per_minute=60, concurrency=4)
+    assert block.defaults() == {
+        "provider": "openai",
+        "limits": {"openai": {"requests_per_minute": 60, "concurrency": 4}},
+    }
+    assert AureaProvider(provider="openai").defaults() == {"provider": "openai"}

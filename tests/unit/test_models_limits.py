@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 from itertools import pairwise
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aurea.domain.errors import Blocked
 from aurea.domain.messages import ModelReply, ModelRequest, Usage
 from aurea.domain.spec import ProviderLimits
 from aurea.models.faults import ModelFault, Server, fault
@@ -270,3 +272,17 @@ def test_the_file_reads_as_it_was_written_with_anything_behind_it() -> None:
     traffic.enter("a", 7, 1.5, 100)
     assert Traffic.read(traffic.write() + "left over}") == traffic
     assert Traffic.read(Traffic().write()) == Traffic()
+
+
+async def test_a_disk_that_takes_nothing_asks_a_person_and_loses_no_answer(machine: Machine, monkeypatch: Any) -> None:
+    def full(*words: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def answer(request: ModelRequest) -> ModelReply:
+        monkeypatch.setattr(os, "pwrite", full)
+        return machine.answer(request)
+
+    client = machine.client(ScriptedModel(answer, answer))
+    assert (await client.complete(asking())).text == "ok"
+    with pytest.raises(Blocked, match="cannot be written"):
+        await client.complete(asking(step=2))
