@@ -205,7 +205,7 @@ def _was_refused(step: int, marks: Marks) -> bool:
 
 def _listed(role: RoleSpec, tools: dict[str, AgentTool[Any]], limits: Limits) -> tuple[ToolSpec, ...]:
     """The tools of the next request: in the last turn only the one that ends the conversation."""
-    return (role.result.spec,) if limits.last is not None else (*listed(tools), role.result.spec)
+    return (role.result.spec,) if limits.last is not None else listed(tools, role.result.spec)
 
 
 def _context(choice: RoleChoice, model: ModelRef) -> int:

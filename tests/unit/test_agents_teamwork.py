@@ -25,6 +25,7 @@ async def test_what_is_searched_for_is_listed_from_then_on(tmp_path: Path) -> No
     (bench.tree / "a").write_text("x")
     assert (await bench.run()).ended == "result"
     assert set(listed(bench, 1)) == {*CORE, "search_tools", "submit_report"}
+    assert listed(bench, 2)[: len(listed(bench, 1))] == listed(bench, 1), "what a server keeps of it stays of use"
     assert "delete_file" in listed(bench, 2) and "create_subtasks" not in listed(bench, 2)
     assert "delete_file{path}: " in bench.tool_answers()[0][2]
     search = next(tool for tool in bench.model.requests[0].tools if tool.name == "search_tools")

@@ -55,16 +55,16 @@ class SearchTools(AgentTool[SearchToolsArguments]):
         return best[:MOST]
 
 
-def listed(tools: Mapping[str, AgentTool[Any]]) -> tuple[ToolSpec, ...]:
-    """What a request lists of these tools: all that are not hidden, then those that were found, in that order.
+def listed(tools: Mapping[str, AgentTool[Any]], result: ToolSpec) -> tuple[ToolSpec, ...]:
+    """What a request lists: the tools that are not hidden, the result tool, then those that were found, in that order.
 
     It grows at its end only, so that what a server keeps of earlier requests stays of use.
     """
     search = tools.get(SearchTools.name)
     if not isinstance(search, SearchTools):
-        return tuple(tool.spec for tool in tools.values())
+        return (*(tool.spec for tool in tools.values()), result)
     shown = [tool.spec for name, tool in tools.items() if name not in search.hidden]
-    return (*shown, *(search.hidden[name] for name in search.found))
+    return (*shown, result, *(search.hidden[name] for name in search.found))
 
 
 def _score(spec: ToolSpec, words: set[str], query: str) -> int:
