@@ -15,7 +15,6 @@ READING = ("read_file", "list_directory", "search_codebase", "git_status", "git_
 CHANGING = ("write_file", "append_file", "edit_file", "delete_file", "run_shell", "run_python", "git_commit")
 TEAMWORK = ("post_insight", "log_design_decision", "raise_escalation", "create_subtasks")
 WORKING = frozenset((*READING, *CHANGING, *TEAMWORK, "search_tools"))
-WORKERS = frozenset(ROLES) - {"planner", "reviewer", "guardian"}
 REVIEWING = frozenset((*READING, "post_insight", "search_tools"))
 
 

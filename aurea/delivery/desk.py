@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aurea.agents.roles import WORKERS
 from aurea.delivery.context import Run
 from aurea.domain.errors import ToolRefused
 from aurea.domain.events import (
@@ -20,7 +19,7 @@ from aurea.domain.events import (
 )
 from aurea.domain.lifecycle import UNFINISHED, Actor, ItemState
 from aurea.domain.plan import find_cycle, problems
-from aurea.domain.spec import ROLES, ItemSpec
+from aurea.domain.spec import ItemSpec
 from aurea.domain.state import RunState
 from aurea.domain.team_facts import EscalationKind
 
@@ -139,8 +138,6 @@ def against(run: Run, parent: str, items: Sequence[ItemSpec], *, wait: bool) -> 
     known = {**specs, parent: _waiting(specs[parent], [item.id for item in items])} if wait else specs
     found = problems(items, checks=[check.name for check in run.spec.checks or ()], known=known)
     for item in items:
-        if item.role in ROLES and item.role not in WORKERS:
-            found.append(f"item {item.id!r}: the role {item.role} carries out no work items")
         given_up = [n for n in item.depends_on if n in specs and state.items[n].state is ItemState.ABANDONED]
         found += [f"item {item.id!r} depends on {name!r}, which was given up" for name in given_up]
     return found

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from aurea.domain.spec import ROLES, ItemSpec
+from aurea.domain.spec import ROLES, WORKERS, ItemSpec
 
 MAX_ITEMS_PER_CALL = 15
 
@@ -48,9 +48,7 @@ def find_problems(
     for index, item in enumerate(items):
         if not item.criteria:
             found.append(Problem(f"item {item.id!r} has no acceptance criteria", index, "criteria"))
-        if item.role not in ROLES:
-            words = f"item {item.id!r} names the unknown role {item.role!r}; the roles are {', '.join(ROLES)}"
-            found.append(Problem(words, index, "role", wrong=item.role, known=ROLES))
+        found += _role(item, index)
         for entry, name in enumerate(item.checks):
             if name not in check_names:
                 words = f"item {item.id!r} names the unknown check {name!r}; the checks are "
@@ -74,6 +72,14 @@ def find_problems(
             found.append(Problem(words, index, "depends_on", item.depends_on.index(follows[item.id])))
             break
     return found
+
+
+def _role(item: ItemSpec, index: int) -> Iterator[Problem]:
+    if item.role not in ROLES:
+        words = f"item {item.id!r} names the unknown role {item.role!r}; the roles are {', '.join(WORKERS)}"
+        yield Problem(words, index, "role", wrong=item.role, known=WORKERS)
+    elif item.role not in WORKERS:
+        yield Problem(f"item {item.id!r}: the role {item.role} carries out no work items", index, "role")
 
 
 def _doubles(items: Sequence[ItemSpec], have: Mapping[str, ItemSpec]) -> Iterator[Problem]:

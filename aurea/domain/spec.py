@@ -42,6 +42,7 @@ ROLES = (
     "merger",
     "guardian",
 )
+WORKERS = tuple(role for role in ROLES if role not in ("planner", "reviewer", "guardian"))  # who carries out work items
 
 Provider = Literal["openai", "anthropic", "google", "openrouter", "glm", "ollama", "mlx", "replay"]
 

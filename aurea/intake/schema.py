@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aurea.domain.spec import PROVIDERS, ROLES, Spec
+from aurea.domain.spec import PROVIDERS, ROLES, WORKERS, Spec
 
 # What an editor shows beside a key, by the definition it stands in.
 DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
@@ -91,7 +91,7 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "files": "Files it is expected to touch; orders and warns, forbids nothing.",
         "depends_on": "Ids of items that must have landed before.",
         "priority": "Higher goes first.",
-        "role": "Who does it: one of " + ", ".join(ROLES) + ".",
+        "role": "Who does it: one of " + ", ".join(WORKERS) + ".",
         "checks": "Names of the checks that judge it. Absent or empty: all.",
     },
     "BlockNames": {
@@ -117,7 +117,7 @@ def spec_schema() -> dict[str, Any]:
     properties["task_description"] = {**properties["objective"], "description": "Another name of `objective`."}
     properties["roles"]["propertyNames"] = {"enum": list(ROLES)}
     properties["limits"]["propertyNames"] = {"enum": list(PROVIDERS)}
-    schema["$defs"]["ItemSpec"]["properties"]["role"]["enum"] = list(ROLES)
+    schema["$defs"]["ItemSpec"]["properties"]["role"]["enum"] = list(WORKERS)
     schema["required"] = ["project"]
     schema["oneOf"] = [{"required": ["objective"]}, {"required": ["task_description"]}]
     return {

@@ -76,6 +76,11 @@ async def test_time_that_a_model_call_used_up_leaves_a_last_word(tmp_path: Path)
     assert [tool.name for tool in bench.model.requests[-1].tools] == ["submit_report"], (
         "as before it was taken up again"
     )
+    fault_of_time = fault("overloaded", SERVER)
+    fault_of_time.out_of_time = True  # there was no time left to try again
+    slow = Bench(tmp_path / "slow", [fault_of_time, reply(PARTIAL)], timeout_s=50)
+    slow.model.once = True
+    assert (await slow.run()).limit == "time"
     late = Bench(tmp_path / "late", [reply(("run_shell", {"command": "x"})), reply(PARTIAL)], timeout_s=50, seconds=60)
     assert (await late.run()).limit == "time"
     assert late.model.requests[-1].timeout_s == 10

@@ -67,10 +67,11 @@ def test_dependants_are_all_that_cannot_begin_without_it(edges, root):
 def test_every_broken_rule_is_told_at_once():
     items = [
         item("a", "b"), item("b", "a"), item("c", "c"), item("c", "nowhere"), item("d", criteria=()),
-        item("e", goal="do a"), item("f", role="wizard"), item("g", checks=("lint",)),
+        item("e", goal="do a"), item("f", role="wizard"), item("g", checks=("lint",)), item("h", role="guardian"),
     ]  # fmt: skip
     told = " | ".join(problems(items, checks=["tests"]))
-    for part in ("a -> b -> a", "'c'", "itself", "nowhere", "'d' has no acceptance", "same goal", "wizard", "'lint'"):
+    parts = ("a -> b -> a", "'c'", "itself", "nowhere", "'d' has no acceptance", "same goal", "wizard", "'lint'")
+    for part in (*parts, "the role guardian carries out no work items"):
         assert part in told
 
 
