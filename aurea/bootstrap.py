@@ -42,7 +42,7 @@ from aurea.ledger.files import write_atomic
 from aurea.models.breaker import Circuits
 from aurea.models.cassette import read_cassette
 from aurea.models.layers import Around
-from aurea.models.providers import check_fallbacks, check_ready, model_for
+from aurea.models.providers import check_ready, check_roles, model_for
 from aurea.models.registry import build_client
 from aurea.ports import Workspace
 from aurea.reporting.manifest import landed_files
@@ -76,7 +76,7 @@ async def create_run(home: Home, resolved: Resolved, run: str | None = None, say
     spec, settings = resolved.spec, home.settings
     name = require_run_id(run) if run is not None else new_run_id(home.clock.now())
     check_ready(resolved.provider, settings.caller)
-    check_fallbacks(spec, settings.caller, provider=resolved.provider)
+    check_roles(spec, settings.caller, provider=resolved.provider)
     if resolved.provider == "replay" and spec.cassette is not None:
         read_cassette(Path(spec.cassette))
     require_free_output(spec)
@@ -269,7 +269,7 @@ async def _resume(home: Home, state: RunState, changes: dict[str, Any]) -> None:
     before = effective_spec(state)
     if "roles" in changes and state.created is not None:
         now = Spec.model_validate({**before.model_dump(mode="json"), **changes})
-        check_fallbacks(now, home.settings.caller, provider=now.provider or state.created.provider)
+        check_roles(now, home.settings.caller, provider=now.provider or state.created.provider)
     await home.ledger.record(state.id, [Draft(fact=RunResumed(changes=changes))])
     after = effective_spec(state)
     for asked in list(state.questions.values()):

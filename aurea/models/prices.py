@@ -12,14 +12,13 @@ from typing import Protocol
 from aurea.domain.errors import Blocked
 from aurea.domain.messages import AssistantMessage, Message, ModelRef, ModelRequest, ToolSpec, Usage
 from aurea.domain.spec import ModelPrice
+from aurea.models.options import OUTPUT_LIMITS
 from aurea.models.providers import PROVIDERS
 
 CHARS_PER_TOKEN = 3.5
 MILLION = 1_000_000
 MESSAGE_OVERHEAD = 8  # tokens that a wire format adds to each message
 TOOL_OVERHEAD = 16  # and to each tool's schema
-# How servers call the most tokens that an answer may have.
-OUTPUT_LIMITS = ("max_output_tokens", "max_completion_tokens", "max_tokens", "maxOutputTokens")
 
 
 class Price(Protocol):

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from aurea.domain.errors import UsageError
 from aurea.domain.messages import ModelRef
 from aurea.domain.spec import Spec, split_model
+from aurea.models.options import check_options
 from aurea.settings import VENDORS
 
 
@@ -161,14 +162,21 @@ def fallbacks(spec: Spec, role: str, *, provider: str) -> tuple[ModelRef, ...]:
     return tuple(found)
 
 
-def check_fallbacks(spec: Spec, environ: Mapping[str, str], *, provider: str) -> None:
-    """As `check_ready`, for every provider that a fallback names; the message says which role names it."""
+def check_roles(spec: Spec, environ: Mapping[str, str], *, provider: str) -> None:
+    """`UsageError` for options of a role that cannot be sent, and for a fallback whose provider cannot be used.
+
+    The message says which role.
+    """
     for role in spec.roles:
-        for model in fallbacks(spec, role, provider=provider):
-            try:
+        place = f"roles.{role}.options"
+        try:
+            check_options(model_for(spec, role, provider=provider, model="any"))
+            place = f"roles.{role}.fallback"
+            for model in fallbacks(spec, role, provider=provider):
+                check_options(model)
                 check_ready(model.provider, environ)
-            except UsageError as fault:
-                raise UsageError(f"roles.{role}.fallback: {fault.message}", remedy=fault.remedy) from None
+        except UsageError as fault:
+            raise UsageError(f"{place}: {fault.message}", remedy=fault.remedy) from None
 
 
 def is_loopback(url: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from aurea.domain.spec import Spec
 from aurea.ledger.book import Book
 from aurea.models.cassette import read_cassette
 from aurea.models.faults import ModelFault
-from aurea.models.providers import check_fallbacks, check_ready, endpoint, fallbacks, is_loopback, model_for
+from aurea.models.providers import check_ready, check_roles, endpoint, fallbacks, is_loopback, model_for
 from aurea.models.registry import build_client
 from aurea.testing.clock import SimulatedClock
 from aurea.testing.drafts import created
@@ -61,8 +62,8 @@ def test_the_fallbacks_of_a_role_and_their_options() -> None:
 def test_a_fallback_that_cannot_be_used_is_said_before_a_run() -> None:
     roles = {"coder": {"fallback": ["cassette", "openai:gpt-5"]}}
     with pytest.raises(UsageError, match=r"(?s)roles\.coder\.fallback.*openai.*OPENAI_API_KEY"):
-        check_fallbacks(spec(roles=roles), {}, provider="replay")
-    check_fallbacks(spec(roles=roles), {"OPENAI_API_KEY": "k"}, provider="replay")
+        check_roles(spec(roles=roles), {}, provider="replay")
+    check_roles(spec(roles=roles), {"OPENAI_API_KEY": "k"}, provider="replay")
 
 
 def test_a_provider_that_cannot_be_used_is_said_before_a_run() -> None:
@@ -75,6 +76,22 @@ def test_a_provider_that_cannot_be_used_is_said_before_a_run() -> None:
     for environ in ({}, {"OPENAI_API_KEY": " "}, {"OPENAI_BASE_URL": "https://models.example.org/v1"}):
         with pytest.raises(UsageError, match="OPENAI_API_KEY"):
             check_ready("openai", environ)
+
+
+@pytest.mark.parametrize(
+    ("choice", "told"),
+    [
+        ({"options": {"messages": []}}, "roles.coder.options: options for 'openai' may not set messages"),
+        ({"options": {"api": "respnses"}}, "roles.coder.options: provider 'openai' has no api 'respnses'"),
+        ({"options": {"api": "responses", "input": "x"}}, "may not set input"),
+        ({"model": "anthropic:claude", "options": {"system": "x"}}, "options for 'anthropic' may not set system"),
+        ({"model": "glm:glm-4.6", "options": {"api": "responses"}}, "provider 'glm' has no api 'responses'"),
+    ],
+)
+def test_options_that_cannot_be_sent_are_said_before_a_run(choice: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(told)):
+        check_roles(spec(roles={"coder": choice}), {}, provider="openai")
+    check_roles(spec(roles={"coder": {"options": {"api": "responses", "temperature": 0}}}), {}, provider="openai")
 
 
 @pytest.mark.parametrize(

@@ -178,8 +178,8 @@ async def test_options_of_google_go_where_the_api_has_them(server: RawServer) ->
         ("google", {"contents": []}, "may not set contents"),
         ("responses", {"previous_response_id": "x"}, "may not set previous_response_id"),
         ("glm", {"messages": []}, "may not set messages"),
-        ("glm", {"api": "responses"}, "no api 'responses'"),
-        ("chat", {"api": "completions"}, "no api 'completions'"),
+        ("glm", {"api": "responses"}, "has no api 'responses'"),
+        ("chat", {"api": "completions"}, "has no api 'completions'"),
     ],
 )
 async def test_options_may_not_replace_what_is_asked(format_: str, options: dict[str, Any], told: str) -> None:

@@ -8,6 +8,7 @@ from pydantic_ai.profiles.anthropic import AnthropicModelProfile
 from pydantic_ai.providers.anthropic import AnthropicProvider
 
 from aurea.domain.messages import ModelRequest
+from aurea.models.options import body_options
 from aurea.models.prices import output_limit
 from aurea.models.providers import Endpoint
 from aurea.models.wires.base import VendorWire, timeout_of
@@ -22,8 +23,6 @@ class AnthropicWire(VendorWire):
 
     The prefix is marked for its prompt cache: the tools, the role's standing text, and the conversation so far.
     """
-
-    owned = frozenset({"model", "messages", "system", "tools", "tool_choice", "stream"})
 
     def __init__(self, endpoint: Endpoint, *, headers: bool | str = True) -> None:
         super().__init__(endpoint, headers=headers)
@@ -41,7 +40,7 @@ class AnthropicWire(VendorWire):
 
         The option `cache_control` stands in the place of our marks; as null it leaves the prompt cache alone.
         """
-        body = self.options(request)
+        body = body_options(request.model)
         settings = AnthropicModelSettings(
             timeout=timeout_of(request.timeout_s),
             extra_headers=self.extra_headers(request),

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import httpx2
 from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 
-from aurea.domain.errors import UsageError
 from aurea.domain.messages import ModelReply, ModelRequest
 from aurea.models.faults import Server, fault
-from aurea.models.prices import OUTPUT_LIMITS
 from aurea.models.providers import Endpoint
 from aurea.models.wires.errors import classify
 from aurea.models.wires.plain import own_headers
@@ -28,8 +26,6 @@ class VendorWire(ABC):
     `headers`: send our own headers (`always`: to the vendor's own hosts as well). A subclass gives the model, with a
     client of the vendor's library that tries nothing again by itself: tries are counted and paid for in the layers above.
     """
-
-    owned: ClassVar[frozenset[str]] = frozenset()  # fields of the body that say what is asked, and are no options
 
     def __init__(self, endpoint: Endpoint, *, headers: bool | str = True) -> None:
         self.endpoint = endpoint
@@ -76,16 +72,6 @@ class VendorWire(ABC):
         """Whom a request goes to, for messages."""
         provider = self.endpoint.provider
         return Server(provider.name, request.model.name, self.endpoint.shown, provider.key_variable or "")
-
-    def options(self, request: ModelRequest) -> dict[str, Any]:
-        """The role's options as fields of the request body, without the limit of an answer, which goes its own way."""
-        options = request.model.options
-        taken = sorted(self.owned & set(options))
-        if taken:
-            raise UsageError(
-                f"options of {str(request.model)!r} may not set {', '.join(taken)}", remedy="leave them out"
-            )
-        return {name: value for name, value in options.items() if name not in OUTPUT_LIMITS}
 
     def extra_headers(self, request: ModelRequest) -> dict[str, str]:
         """Who asks, and where in the run."""

@@ -15,6 +15,7 @@ from pydantic_ai.profiles.google import GoogleModelProfile
 from pydantic_ai.providers.google import GoogleProvider
 
 from aurea.domain.messages import ModelRequest
+from aurea.models.options import body_options
 from aurea.models.prices import output_limit
 from aurea.models.providers import Endpoint
 from aurea.models.wires.base import CONNECT_S, VendorWire, timeout_of
@@ -33,8 +34,6 @@ class OpenGoogleSettings(GoogleModelSettings, total=False):
 class GoogleWire(VendorWire):
     """A server that speaks the Gemini API."""
 
-    owned = frozenset({"model", "contents", "systemInstruction", "tools", "candidateCount", "generationConfig"})
-
     def __init__(self, endpoint: Endpoint, *, headers: bool | str = True) -> None:
         super().__init__(endpoint, headers=headers)
         self._http = httpx2.AsyncClient(timeout=timeout_of(120.0), event_hooks={"request": [_connect_sooner]})
@@ -46,7 +45,7 @@ class GoogleWire(VendorWire):
 
     def settings(self, request: ModelRequest) -> OpenGoogleSettings:
         """Limits, headers, and the role's options under the names of the API."""
-        options = self.options(request)
+        options = body_options(request.model)
         # The server is told how long anybody waits for it.
         waits = {"X-Server-Timeout": str(math.ceil(request.timeout_s))}
         settings = OpenGoogleSettings(

@@ -9,7 +9,6 @@ import json
 import re
 from typing import Any
 
-from aurea.domain.errors import UsageError
 from aurea.domain.messages import (
     AssistantMessage,
     Message,
@@ -21,12 +20,11 @@ from aurea.domain.messages import (
     Usage,
     UserMessage,
 )
+from aurea.models.options import body_options
 from aurea.models.prices import estimate_tokens, output_limit
 from aurea.models.wires.plain import to_arguments, unique_ids
 
 BESIDE = frozenset({"keep_alive", "think", "format"})  # options of a role that are fields of the request itself
-OWNED = frozenset({"model", "messages", "tools", "stream", "truncate", "shift", "options"})
-LIMITS = frozenset({"max_output_tokens", "max_completion_tokens", "max_tokens"})
 # Ollama loads a model anew when one of these differs from what it was loaded with.
 LOADED_WITH = ("num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "use_mmap", "use_mlock", "numa")
 LEAST_CONTEXT = 8192
@@ -43,11 +41,8 @@ def to_body(request: ModelRequest, *, least_context: int = LEAST_CONTEXT) -> dic
     A prompt that does not fit is an error (`truncate`), and so is an answer that runs into the end of the context
     (`shift`): left to itself Ollama drops the oldest messages and says nothing.
     """
-    given = request.model.options
-    taken = sorted(OWNED & set(given))
-    if taken:
-        raise UsageError(f"options of {str(request.model)!r} may not set {', '.join(taken)}", remedy="leave them out")
-    options = {name: value for name, value in given.items() if name not in BESIDE | LIMITS}
+    given = body_options(request.model)
+    options = {name: value for name, value in given.items() if name not in BESIDE}
     options.setdefault("num_predict", output_limit(request))
     options.setdefault("num_ctx", context_for(request, options["num_predict"], least_context))
     body: dict[str, Any] = {

@@ -16,8 +16,8 @@ from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.usage import RequestUsage
 
-from aurea.domain.errors import UsageError
 from aurea.domain.messages import ModelReply, ModelRequest
+from aurea.models.options import api_of, body_options
 from aurea.models.prices import output_limit
 from aurea.models.providers import Endpoint
 from aurea.models.wires.base import VendorWire, cache_key, timeout_of
@@ -33,17 +33,17 @@ class Dialect:
     """What servers that speak chat completions have of their own.
 
     `limit` is their name for the most tokens of an answer, `keeps` a field of the model's messages that they want back,
-    `tells_cost`: they say what a call cost, `responses`: they can be asked by Responses as well.
+    `tells_cost`: they say what a call cost, `caches_by_key`: calls with the same key share their prompt cache.
     """
 
     limit: str = "max_completion_tokens"
     keeps: str = ""
     tells_cost: bool = False
-    responses: bool = False
+    caches_by_key: bool = False
 
 
 DIALECTS = {
-    "openai": Dialect(responses=True),
+    "openai": Dialect(caches_by_key=True),
     "openrouter": Dialect(limit="max_tokens", keeps="reasoning_details", tells_cost=True),
     "glm": Dialect(limit="max_tokens"),
     "mlx": Dialect(),
@@ -52,8 +52,6 @@ DIALECTS = {
 
 class OpenAIWire(VendorWire):
     """One server that speaks chat completions, or where the option `api` of a role says so, Responses."""
-
-    owned = frozenset({"model", "messages", "tools", "tool_choice", "stream", "stream_options", "n"})
 
     def __init__(self, endpoint: Endpoint, *, headers: bool | str = True) -> None:
         super().__init__(endpoint, headers=headers)
@@ -66,13 +64,9 @@ class OpenAIWire(VendorWire):
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """One answer of the server, asked in the way that the role's options say."""
-        options = dict(request.model.options)
-        api = options.pop("api", "chat")
-        known = ("chat", "responses") if self._dialect.responses else ("chat",)
-        if api not in known:
-            raise UsageError(f"options of {str(request.model)!r}: no api {api!r}", remedy=f"say {' or '.join(known)}")
-        plain = request.model_copy(update={"model": request.model.model_copy(update={"options": options})})
-        return await (self._responses.complete(plain) if api == "responses" else super().complete(plain))
+        if api_of(request.model) == "responses":
+            return await self._responses.complete(request)
+        return await super().complete(request)
 
     def make_model(self, name: str) -> TolerantChatModel:
         """Chat completions, read with tolerance."""
@@ -84,7 +78,7 @@ class OpenAIWire(VendorWire):
 
     def settings(self, request: ModelRequest) -> OpenAIChatModelSettings:
         """Limits, headers, and the role's options as fields of the request body, under the server's own names."""
-        body = self.options(request)
+        body = body_options(request.model)
         settings = OpenAIChatModelSettings(
             timeout=timeout_of(request.timeout_s), extra_headers=self.extra_headers(request)
         )
@@ -93,7 +87,7 @@ class OpenAIWire(VendorWire):
             body["max_tokens"] = output_limit(request)
         else:
             settings["max_tokens"] = output_limit(request)
-        if self.endpoint.vendor and self._dialect.responses and "prompt_cache_key" not in body:
+        if self.endpoint.vendor and self._dialect.caches_by_key and "prompt_cache_key" not in body:
             settings["openai_prompt_cache_key"] = cache_key(request)
         if body:
             settings["extra_body"] = body

@@ -9,6 +9,7 @@ from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from aurea.domain.messages import ModelRequest
+from aurea.models.options import body_options
 from aurea.models.prices import output_limit
 from aurea.models.providers import Endpoint
 from aurea.models.wires.base import VendorWire, cache_key, timeout_of
@@ -22,11 +23,6 @@ class ResponsesWire(VendorWire):
 
     Nothing is kept at the server: the conversation goes out whole each time, with the model's encrypted reasoning.
     """
-
-    owned = frozenset(
-        {"model", "input", "instructions", "tools", "tool_choice", "stream"}
-        | {"background", "conversation", "previous_response_id"}
-    )
 
     def __init__(self, endpoint: Endpoint, client: openai.AsyncOpenAI, *, headers: bool | str = True) -> None:
         super().__init__(endpoint, headers=headers)
@@ -43,7 +39,7 @@ class ResponsesWire(VendorWire):
 
     def settings(self, request: ModelRequest) -> OpenAIResponsesModelSettings:
         """Limits, headers, the key of the prompt cache, and the role's options as fields of the request body."""
-        body = self.options(request)
+        body = body_options(request.model)
         settings = OpenAIResponsesModelSettings(
             timeout=timeout_of(request.timeout_s),
             extra_headers=self.extra_headers(request),
