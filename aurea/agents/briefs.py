@@ -236,5 +236,6 @@ def _finding(finding: Finding) -> str:
 
 def _report(report: Report) -> str:
     lines = [f"Summary: {report.summary}", f"Approach: {report.approach}"]
+    lines += [f"Left to do: {left}" for left in report.unfinished]
     lines += [f"Criterion: {c.get('criterion', '')} | {c.get('evidence', '')}" for c in report.criteria]
     return "\n".join(lines)

@@ -19,7 +19,7 @@ TASK = 8_000
 TURNS = 12
 CALLS = 8_000
 TIME_S = 60.0
-ANSWER_TOKENS = 1_024
+ANSWER_TOKENS = 4_096  # some models think before they answer
 
 
 async def judge(

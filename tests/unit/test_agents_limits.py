@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from aurea.domain.errors import Blocked
 from aurea.domain.messages import ModelReply, ToolMessage, Usage, UserMessage
 from aurea.domain.spec import RoleChoice
 from aurea.models.faults import Server, fault
@@ -186,6 +187,32 @@ async def test_waiting_for_a_long_command_is_no_loop(tmp_path: Path) -> None:
 
 
 JUDGED = RoleChoice(model="small")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        reply(text="It goes well."),
+        reply(("submit_judgement", {"alignment": 200, "trajectory": "steady", "advice": ""})),
+        reply(("submit_judgement", '{"alignment": 10'), finish="length"),
+        fault("rejected", SERVER),
+    ],
+)
+async def test_a_small_model_that_says_nothing_usable_holds_nobody_up(tmp_path: Path, said: Turn) -> None:
+    bench = Bench(tmp_path, [*writes(15), reply(REPORT)], limits={"choice_for": lambda role: JUDGED})
+    bench.model.others["guardian-1"] = said
+    assert (await bench.run()).ended == "result"
+    (look,) = [event.fact for event in bench.events("guardian.looked")]
+    assert (look.score, look.tone, look.alignment) == (100, "", None)
+
+
+async def test_a_guardian_without_a_key_is_told_of(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, [*writes(15), reply(REPORT)], limits={"choice_for": lambda role: JUDGED})
+    bench.model.others["guardian-1"] = fault("authentication", SERVER)
+    with pytest.raises(Blocked):
+        await bench.run()
+    bench.model.others["guardian-1"] = reply(("submit_judgement", {"alignment": 90}))
+    assert (await bench.run()).ended == "result"
 
 
 async def test_a_small_model_joins_the_guardian_and_is_asked_once(tmp_path: Path) -> None:
