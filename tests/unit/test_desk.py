@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -264,3 +265,48 @@ async def test_insights_are_kept_once_and_bounded(tmp_path: Path) -> None:
         await desk.insight(f"insight {number}")
     with pytest.raises(ToolRefused, match="in your report"):
         await desk.insight("one more")
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_killed_at_any_record_nothing_is_handed_in_twice(tmp_path: Path, after: bool) -> None:
+    """A run whose agents hand in everything dies at each of its records in turn, and is taken up again."""
+
+    async def part(at: Assignment) -> AgentOutcome | None:
+        assert at.desk is not None
+        await at.desk.insight("tests need TZ=UTC")
+        await at.desk.decision("ids", f"as {at.item} has them")
+        if at.item == "asks" and at.attempt == 1:
+            await at.desk.escalate("spec_mismatch", "which one?")
+            return AgentOutcome(ended="escalated")
+        return None
+
+    records, at = 1, 0
+    while at < records:
+        at += 1
+        folder = tmp_path / str(at)
+        run = begin(folder, spec(item("a"), item("asks"), concurrency=1), proposes(item("first"), wait=True), part)
+        true, made = run.ledger.record, 0
+
+        async def dying(*words: Any, true: Any = true, at: int = at) -> Any:
+            nonlocal made
+            made += 1
+            if made == at and not after:
+                raise RuntimeError("killed")
+            done = await true(*words)
+            if made == at:
+                raise RuntimeError("killed")
+            return done
+
+        run.ledger.record = dying
+        with contextlib.suppress(Exception):
+            await deliver(run)
+        records = max(records, made)
+        run.ledger.record = true
+        assert (await deliver(run)).state == "waiting"
+        states = {name: entry.state.value for name, entry in run.state.items.items()}
+        assert states == {"a": "complete", "asks": "waiting_human", "first": "complete"}, at
+        handed_in = [note.fact.type for note in run.state.notes]
+        assert sorted(handed_in) == ["decision.logged"] * 3 + ["escalation.raised", "insight.posted"], at
+        assert types(run, "subtasks") == ["subtasks.proposed", "subtasks.judged"], at
+        assert len(run.state.questions) == 1 and run.state.item("a").spent == 0, at
+    assert records > 40
