@@ -49,7 +49,7 @@ class JournalClient:
             waited = self._waiting.take(at.key)
         seconds = max(0.0, self._clock.monotonic() - began - waited)
         body = reply.model_dump_json()
-        price = self._prices.of(request.model)
+        usd = 0.0 if reply.cached else self._prices.cost(request.model, reply.usage)
         answered = ev.ModelAnswered(
             conversation=at.conversation,
             role=at.role,
@@ -58,8 +58,8 @@ class JournalClient:
             model=reply.model or request.model.name,
             body=digest(body),
             usage=reply.usage,
-            usd=price.cost(reply.usage) if price and not reply.cached else 0.0,
-            priced=price is not None or reply.cached,
+            usd=usd or 0.0,
+            priced=usd is not None,
             seconds=round(seconds, 6),
             finish=reply.finish,
             tools=tuple(call.name for call in reply.calls),

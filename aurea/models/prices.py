@@ -97,6 +97,11 @@ class Prices:
         self._own = own
         self._known: dict[tuple[str, str], Price | None] = {}
 
+    def cost(self, model: ModelRef, usage: Usage) -> float | None:
+        """US dollars for a call that was made: by its price, else what the server says; None where nobody knows."""
+        price = self.of(model)
+        return price.cost(usage) if price else usage.usd
+
     def of(self, model: ModelRef) -> Price | None:
         """The model's price; None where nobody knows it (a call then counts as free and not `priced`)."""
         key = (model.provider, model.name)

@@ -127,6 +127,13 @@ async def test_a_model_nobody_knows_the_price_of_is_marked(desk: Desk) -> None:
     assert desk.book.state(RUN).cost.priced is False
 
 
+async def test_what_a_server_says_of_the_cost_counts_where_nobody_else_knows(desk: Desk) -> None:
+    unknown = asking(item="storage", model="openrouter:acme/unheard-of")
+    await desk.journal(ScriptedModel(say("x", usage=Usage(input_tokens=9, usd=0.25)))).complete(unknown)
+
+    assert (desk.book.state(RUN).cost.usd, desk.book.state(RUN).cost.priced) == (0.25, True)
+
+
 @pytest.mark.parametrize("kind", ["rate_limit", "overloaded", "server", "connection", "timeout", "malformed"])
 async def test_transient_faults_are_tried_three_times(desk: Desk, kind: Kind) -> None:
     model = ScriptedModel(*[failing(kind)] * 3)
