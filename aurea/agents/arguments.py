@@ -71,10 +71,13 @@ def guess_json(text: str) -> Any:
         or any(bare.count(o) != bare.count(c) for o, c in ("{}", "[]"))
     ):
         raise ValueError("it is not whole")
-    value = repair_json(_TOKEN.sub(_mended, bare), return_objects=True, skip_json_loads=True)
-    if not isinstance(value, dict | list) or _letters(json.dumps(value, ensure_ascii=False)) != _letters(bare):
-        raise ValueError("not all of it can be read")
-    return value
+    try:
+        value = repair_json(_TOKEN.sub(_mended, bare), return_objects=True, skip_json_loads=True)
+        if isinstance(value, dict | list) and _letters(json.dumps(value, ensure_ascii=False)) == _letters(bare):
+            return value
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    raise ValueError("not all of it can be read")
 
 
 def end_of_json(text: str, start: int) -> int | None:

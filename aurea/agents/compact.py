@@ -185,12 +185,16 @@ def _shortened(turn: Turn, limit: int) -> Turn:
     return found
 
 
-def _short(value: Any, limit: int) -> Any:
+def _short(value: Any, limit: int, deep: int = 0) -> Any:
     if isinstance(value, str):
         return cut(value, limit)
+    if not isinstance(value, Mapping | list):
+        return value
+    if deep > 20:
+        return "[left out]"
     if isinstance(value, Mapping):
-        return {name: _short(entry, limit) for name, entry in value.items()}
-    return [_short(entry, limit) for entry in value] if isinstance(value, list) else value
+        return {name: _short(entry, limit, deep + 1) for name, entry in value.items()}
+    return [_short(entry, limit, deep + 1) for entry in value]
 
 
 def _summary(turns: Sequence[Turn], target: float) -> str:

@@ -43,8 +43,14 @@ def repaired(reply: ModelReply, tools: Mapping[str, Known]) -> tuple[ModelReply,
     """The reply with its calls as they were meant, and what was mended of them; as it is where nothing was."""
     if reply.finish in ("length", "refused"):
         return reply, ()
-    if not reply.calls:
-        return _with_spoken(reply, tools)
+    try:
+        return _with_made(reply, tools) if reply.calls else _with_spoken(reply, tools)
+    except RecursionError:  # nested deeper than anything that is meant
+        return reply, ()
+
+
+def _with_made(reply: ModelReply, tools: Mapping[str, Known]) -> tuple[ModelReply, tuple[str, ...]]:
+    """A reply with calls, each as it was meant."""
     calls: list[ToolCall] = []
     what: list[str] = []
     for call in reply.calls:

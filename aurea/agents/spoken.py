@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 from aurea.agents.arguments import end_of_json, guess_json, read_json
 
+MOST_BEGINNINGS = 100  # of a text that are tried; each may take as long as the text is
 _THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>.*?</\1>", re.DOTALL)
 _THOUGHT_END = re.compile(r"\A.*</(?:think|thinking|thought|reasoning)>", re.DOTALL)
 _BEGINS = re.compile(r"^[ \t]*(?=[{\[<`]|Action[ \t]*:|[A-Za-z_]\w*\()", re.MULTILINE)
@@ -55,7 +57,7 @@ def without_thoughts(text: str) -> str:
 
 def spoken(text: str, names: frozenset[str]) -> Iterator[tuple[str, list[Spoken]]]:
     """Ways to read the end of `text` as calls and nothing else, longest first, each with the words before it."""
-    for place in _BEGINS.finditer(text):
+    for place in itertools.islice(_BEGINS.finditer(text), MOST_BEGINNINGS):
         before = text[: place.start()].rstrip()
         said = before.splitlines()[-1] if before else ""
         if _EXAMPLE.search(said):

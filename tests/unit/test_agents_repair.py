@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,31 @@ def test_what_is_cut_off_is_not_completed(text: str) -> None:
 
 def test_a_guess_keeps_every_word() -> None:
     assert guess_json('{summary: "the "best" way", n: 3}') == {"summary": 'the "best" way', "n": 3}
+
+
+DEEP = '{"a": ' * 900 + "1" + "}" * 900
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        said("[" * 900 + "]" * 900),
+        said("[" * 20_000 + "]" * 20_000),
+        said(DEEP),
+        made(("read_file", "[" * 20_000 + "x" + "]" * 20_000)),
+        made(("read_file", DEEP)),
+        said("[\n" * 20_000),
+        said("<think>" * 8_000),
+        said("<function=write_file>" + "<parameter=path>" * 4_000),
+        made(("read_file", "{'a': \"" * 8_000)),
+    ],
+    ids=range(9),
+)
+@pytest.mark.timeout(20)
+def test_nothing_takes_it_long_or_down(reply: ModelReply, tools: dict[str, Known]) -> None:
+    began = time.process_time()
+    assert repaired(reply, tools) == (reply, ())
+    assert time.process_time() - began < 5
 
 
 json_values = st.recursive(
