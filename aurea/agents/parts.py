@@ -32,6 +32,13 @@ class Prompt(Value):
     system: str
     parts: tuple[Part, ...]
 
+    @classmethod
+    def stored(cls, text: str, system: str) -> Prompt:
+        """A prompt as the ledger keeps it. An older build kept the task alone, told under `system`."""
+        if not text.startswith("{"):
+            return cls(system=system, parts=(Part(name="task", title="Task", text=text, budget=len(text)),))
+        return cls.model_validate_json(text)
+
     @property
     def task(self) -> str:
         """The parts as the one message that they make."""

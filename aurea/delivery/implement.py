@@ -39,7 +39,7 @@ async def implement(run: Run, item: str, number: int) -> None:
 
 async def _work(run: Run, item: str, attempt: Attempt, workspace: Workspace) -> AgentOutcome:
     """Let the agent work. A model that refuses its task fails the attempt, as one that stalls does."""
-    prompt = prompts.read(run.ledger, attempt.prompt)
+    prompt = prompts.read(run.ledger, attempt.prompt, attempt.role)
     assignment = Assignment(
         item=item,
         attempt=attempt.number,

@@ -26,11 +26,11 @@ async def told(
     """The prompt of a conversation: as it was told before, else made now and recorded before anybody is told it."""
     kept = run.state.prompts.get((item, attempt, conversation))
     if kept is not None:
-        return read(run.ledger, kept)
+        return read(run.ledger, kept, role)
     body, text = sealed(role, await make())
     given = PromptGiven(conversation=conversation, role=role, body=body)
     await run.record(given, actor=Actor.MANAGER, item=item, attempt=attempt, bodies={body: text})
-    return read(run.ledger, body)
+    return read(run.ledger, body, role)
 
 
 def sealed(role: str, parts: tuple[Part, ...]) -> tuple[str, str]:
@@ -39,9 +39,9 @@ def sealed(role: str, parts: tuple[Part, ...]) -> tuple[str, str]:
     return digest(text), text
 
 
-def read(ledger: Ledger, body: str) -> Prompt:
-    """The prompt that is kept in `body`."""
-    return Prompt.model_validate_json(ledger.body(body))
+def read(ledger: Ledger, body: str, role: str) -> Prompt:
+    """The prompt for `role` that is kept in `body`."""
+    return Prompt.stored(ledger.body(body), roles.prompt(role))
 
 
 async def known(run: Run) -> Known:

@@ -43,7 +43,7 @@ def prompts(state: RunState, ledger: Ledger, item: str | None, attempt: int | No
     for (who, number, conversation), body in state.prompts.items():
         if (who, number) != (item, chosen):
             continue
-        prompt = Prompt.model_validate_json(ledger.body(body))
+        prompt = Prompt.stored(ledger.body(body), "")
         parts = [{**part.model_dump(), "tokens": part.tokens} for part in prompt.parts]
         place = {"item": item, "attempt": number, "conversation": conversation}
         found.append({**place, "system": prompt.system, "parts": parts})

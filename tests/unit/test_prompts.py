@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aurea.agents.briefs import BUDGETS, Known, coder_brief
-from aurea.agents.parts import CHARS, fitting, part
+from aurea.agents.parts import CHARS, Prompt, fitting, part
 from aurea.delivery import prompts
 from aurea.delivery.conduct import conduct
 from aurea.delivery.context import Run
@@ -119,3 +119,8 @@ def test_every_part_keeps_within_its_budget_and_no_fence_is_cut() -> None:
 def test_whole_entries_only() -> None:
     assert fitting(["a" * 100, "b" * 1000, "c"], 100) == "a" * 100 + "\nc\n[1 more left out]"
     assert len(part("x", "X", "y" * 1000, 10).text) < 10 * CHARS + 60
+
+
+def test_a_task_that_an_older_build_kept_is_told_as_it_was() -> None:
+    kept = Prompt.stored("## Work item a: A\nwrite it\n", "You work.")
+    assert (kept.system, kept.task.count("## Work item a: A\nwrite it\n")) == ("You work.", 1)
