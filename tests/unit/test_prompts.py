@@ -77,7 +77,7 @@ async def test_what_agents_handed_in_reaches_those_that_begin_later(tmp_path: Pa
 async def test_what_was_told_is_kept_and_told_again_in_the_same_words(tmp_path: Path) -> None:
     run = start(tmp_path, {"AGENTS.md": RULES}, items=ITEMS)
     await asyncio.wait_for(conduct(run, plain_phases(run)), 20)
-    kept = prompts.read(run.ledger, run.state.prompts["b", 1, "reviewer-1"])
+    kept = prompts.read(run.ledger, run.state.prompts["b", 1, "reviewer-1"], "reviewer")
     assert kept.task == told(run)["b", "reviewer"] and "You review one change" in kept.system
     assert [one.name for one in kept.parts][:4] == ["item", "criteria", "focus", "evidence"]
 
@@ -85,7 +85,7 @@ async def test_what_was_told_is_kept_and_told_again_in_the_same_words(tmp_path: 
         raise AssertionError("it is not made again")
 
     assert await prompts.told(run, "reviewer", "reviewer-1", "b", 1, other) == kept
-    coder = prompts.read(run.ledger, run.state.prompts["b", 1, "coder"])
+    coder = prompts.read(run.ledger, run.state.prompts["b", 1, "coder"], "reviewer")
     assert coder.task == told(run)["b", "coder"]
 
 
