@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -11,9 +12,11 @@ import openai
 from openai.types import chat
 from pydantic_ai import messages as pai
 from pydantic_ai.exceptions import ModelHTTPError, UnexpectedModelBehavior
+from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIChatModelSettings
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
+from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
 from aurea.domain.messages import ModelReply, ModelRequest
@@ -119,6 +122,20 @@ class TolerantChatModel(OpenAIChatModel):
             cache_write_tokens=getattr(details, "cache_write_tokens", 0),
             cost=None if cost is None else Decimal(str(cost)),
         )
+
+    async def _map_messages(
+        self,
+        messages: Sequence[pai.ModelMessage],
+        model_request_parameters: ModelRequestParameters,
+        *,
+        model_settings: ModelSettings | None = None,
+    ) -> list[chat.ChatCompletionMessageParam]:
+        """The messages, put straight into the body: what the SDK does to each at every call costs more than all else."""
+        mapped = await super()._map_messages(messages, model_request_parameters, model_settings=model_settings)
+        if model_settings is None:
+            return mapped
+        model_settings["extra_body"] = {**_mapping(model_settings.get("extra_body")), "messages": mapped}
+        return []
 
     def _process_thinking(self, message: chat.ChatCompletionMessage) -> list[pai.ThinkingPart] | None:
         """What the server wants back of the model's thinking, else what it tells of it."""
