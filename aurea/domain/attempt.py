@@ -22,6 +22,7 @@ class Attempt:
     model: str
     prompt: str
     started: datetime
+    fallbacks: list[str] = field(default_factory=list)
     ended: ev.AttemptEnded | None = None
     closed: datetime | None = None
     precheck: ev.PrecheckEnded | None = None

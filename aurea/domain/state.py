@@ -318,7 +318,10 @@ def _apply_calls(run: RunState, event: ev.Event) -> None:
         case ev.BudgetSettled() as fact:
             run.reserved.pop(_place(event, fact), None)
             run.spent_usd = round(run.spent_usd + fact.usd, 9)
-        case ev.ModelFailed() | ev.ModelFellBack() | ev.SubtasksProposed():
+        case ev.ModelFellBack() as fact:
+            if event.item is not None and event.attempt:
+                _once(run.attempt(event.item, event.attempt).fallbacks, fact.to)
+        case ev.ModelFailed() | ev.SubtasksProposed():
             pass
         case _:
             _apply_team(run, event)

@@ -151,6 +151,7 @@ def _attempt(attempt: st.Attempt, until: datetime | None) -> sh.AttemptEntry:
         limit=ended.limit if ended else None,
         role=attempt.role,
         model=attempt.model,
+        fallbacks=list(attempt.fallbacks),
         base=attempt.base,
         ref=ended.ref if ended else None,
         files=list(ended.files) if ended else [],

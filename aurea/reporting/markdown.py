@@ -152,7 +152,7 @@ def _attempts(document: dict[str, Any]) -> list[str]:
         return []
     rows = [
         (
-            item["title"], str(a["number"]), a["state"], a["model"], duration(a["seconds"]),
+            item["title"], str(a["number"]), a["state"], ", then ".join([a["model"], *a["fallbacks"]]), duration(a["seconds"]),
             money(a["cost"]["usd"]), a["reason"] or "",
         )
         for item, a in tried

@@ -55,7 +55,10 @@ class LandedEntry(Shape):
 
 
 class AttemptEntry(Shape):
-    """One try at an item. `seconds` is the agent's time; `checks` and `reviews` name evidence."""
+    """One try at an item. `seconds` is the agent's time; `checks` and `reviews` name evidence.
+
+    `fallbacks` are models that went on where `model` had no capacity or was down.
+    """
 
     number: int
     state: Literal["failed", "landed", "abandoned", "active"]
@@ -64,6 +67,7 @@ class AttemptEntry(Shape):
     limit: str | None
     role: str
     model: str
+    fallbacks: list[str]
     base: str
     ref: str | None
     files: list[str]

@@ -159,7 +159,8 @@ def resume(
     run
         A run id, a unique prefix of one, or `latest`.
     set_
-        PATH=VALUE: concurrency, budget_usd, provider, model, roles, timeouts, max_attempts, review_loops.
+        PATH=VALUE: concurrency, budget_usd, provider, model, roles, limits, prices, cache, timeouts, max_attempts,
+        review_loops.
     model
         Go on with this model.
     budget

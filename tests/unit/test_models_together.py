@@ -17,7 +17,7 @@ from aurea.models.faults import Kind, ModelFault, Server, fault
 from aurea.models.layers import Around
 from aurea.models.registry import RunModels, build_client
 from aurea.testing.clock import SimulatedClock
-from aurea.testing.drafts import created
+from aurea.testing.drafts import created, planned, started
 from aurea.testing.models import asking, say
 from aurea.testing.store import MemoryEventStore
 
@@ -222,3 +222,13 @@ async def test_two_runs_stay_within_the_requests_a_minute_of_their_provider(desk
 async def test_replays_leave_no_traces_in_the_home(desk: Desk, tmp_path: Path) -> None:
     await desk.client(cache=True).complete(asking(model="replay:cassette", options={"seed": 1}))
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_attempt_names_the_models_that_went_on(desk: Desk) -> None:
+    desk.providers["openai"].kind = "server"
+    client = desk.client(roles={"coder": {"fallback": ["anthropic:claude-sonnet-4-6"]}})
+    desk.book.append("run-1", [planned("storage"), started(item="storage")])
+    for step in (1, 2):
+        await client.complete(asking(item="storage", step=step))
+    attempt = desk.book.state("run-1").attempt("storage", 1)
+    assert attempt.fallbacks == ["anthropic:claude-sonnet-4-6"]
