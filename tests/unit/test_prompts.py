@@ -85,7 +85,7 @@ async def test_what_was_told_is_kept_and_told_again_in_the_same_words(tmp_path: 
         raise AssertionError("it is not made again")
 
     assert await prompts.told(run, "reviewer", "reviewer-1", "b", 1, other) == kept
-    coder = prompts.read(run.ledger, run.state.prompts["b", 1, "coder"], "reviewer")
+    coder = prompts.read(run.ledger, run.state.prompts["b", 1, "coder"], "coder")
     assert coder.task == told(run)["b", "coder"]
 
 
