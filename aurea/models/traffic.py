@@ -13,7 +13,8 @@ WINDOW_S = 60.0
 MARGIN = 0.05  # of the window: requests arrive a moment after they are let through, and not all equally late
 LEASE_S = 900.0  # no call takes longer: what stands there beyond that was left by a crash
 LONGEST_PAUSE_S = 300.0  # a server that asks for more is taken to be out for now
-STORM_PAUSES = (5, 1.0, 30.0)  # refusals in a row after which everybody pauses, for how long at first and at most
+STORM = 5  # refusals in a row after which everybody pauses, and one call at a time asks how things stand
+STORM_PAUSES = (1.0, 30.0)  # how long at first, and at most
 FORGET_S = 900.0  # so long after a refusal it says nothing any more
 
 
@@ -79,6 +80,7 @@ class Traffic:
         waits = [self.quiet_until - now, 0.0]
         running = sum(entry.running for entry in self.sent.values())
         widest = min(limits.concurrency or math.inf, math.inf if self.width is None else max(1.0, self.width))
+        widest = 1 if self.refusals >= STORM else widest
         if running + 1 > widest:
             waits.append(math.inf)
         inside = sorted((e for e in self.sent.values() if now < e.at + window), key=lambda e: e.at)
@@ -112,7 +114,8 @@ class Traffic:
             self.refused_since = now
         self.refusals += 1
         self.refused_at = now
-        if entry is None or entry.at > self.cut_at:  # once for all that were under way together
+        # Once for all that were under way together, and not for the one that asks in a storm.
+        if self.refusals <= STORM and (entry is None or entry.at > self.cut_at):
             running = 1 + sum(other.running for other in self.sent.values())
             self.width = max(1.0, min(running, self.width or math.inf) / 2)
             self.cut_at = now
@@ -134,8 +137,8 @@ class Traffic:
         return now - self.refused_since if self.refusals else 0.0
 
     def _pause(self) -> float:
-        after, first, most = STORM_PAUSES
-        return min(most, first * 2.0 ** min(self.refusals - after, 16)) if self.refusals >= after else 0.0
+        first, most = STORM_PAUSES
+        return min(most, first * 2.0 ** min(self.refusals - STORM, 16)) if self.refusals >= STORM else 0.0
 
     def _end(self, name: str, tokens: int | None) -> Entry | None:
         entry = self.sent.get(name)

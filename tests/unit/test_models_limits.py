@@ -215,6 +215,16 @@ async def test_while_everybody_is_refused_the_pauses_grow(machine: Machine) -> N
     assert client.storm_s("openai") == times[-1]
 
 
+async def test_in_a_storm_one_call_asks_and_its_answer_lets_the_others_go_on(machine: Machine) -> None:
+    model = ScriptedModel(*[BUSY] * 16, *[machine.answer] * 20, clock=machine.clock, seconds=2.0)
+    client = machine.client(model)
+    await ask(client, range(16))
+    await ask(client, range(16, 24))
+    assert len(machine.asked) == 8
+    assert machine.asked[1] >= machine.asked[0] + 2.0
+    assert machine.asked[-1] <= machine.asked[0] + 3.0
+
+
 async def test_refusals_of_long_ago_are_forgotten(machine: Machine) -> None:
     client = machine.client(ScriptedModel(*[BUSY] * 8, *[machine.answer] * 9))
     await ask(client, range(8))

@@ -121,7 +121,7 @@ async def test_in_a_storm_calls_wait_and_go_on_when_it_is_over(desk: Desk) -> No
     (done,) = await calls
 
     assert done == ["openai says 1"] * 50
-    assert during < 50 + 40  # all at once in the beginning, then few and far between
+    assert during < 50 + 40  # all at once in the beginning, then one at a time, far between
     assert desk.clock.monotonic() < 600
 
 
