@@ -59,7 +59,6 @@ async def test_a_command_that_sleeps_and_its_daemon_are_ended(tools: Tools) -> N
 
 async def test_git_tools(tools: Tools) -> None:
     await tools["append_file"]({"path": "notes/new.py", "content": "x = 1\n"})
-    tools["read_file"].remember({"path": "notes/app.py"})
     await tools["edit_file"]({"path": "notes/app.py", "old": "a - b", "new": "a + b"})
     assert await tools["git_status"]({}) == " M notes/app.py\n?? notes/new.py"
     assert "+    return a + b" in await tools["git_diff"]({})

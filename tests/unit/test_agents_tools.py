@@ -79,9 +79,6 @@ async def test_what_was_written_is_known_and_each_conversation_reads_for_itself(
 async def test_an_edit_is_exact_and_unique(tools: Tools, workspace: FolderWorkspace) -> None:
     path = workspace.tree / "a.py"
     path.write_text("x = 1\ny = 1\naaa\n")
-    with pytest.raises(ToolRefused, match="read_file it first"):
-        await use(tools, "edit_file", path="a.py", old="y = 1", new="y = 2")
-    await use(tools, "read_file", path="a.py", limit=1)
     assert await use(tools, "edit_file", path="a.py", old="y = 1", new="y = 2") == "edited a.py at line 2"
     assert path.read_text() == "x = 1\ny = 2\naaa\n"
     for old, words in (
@@ -100,7 +97,6 @@ async def test_an_edit_is_exact_and_unique(tools: Tools, workspace: FolderWorksp
 async def test_line_ends_survive_an_edit(tools: Tools, workspace: FolderWorkspace) -> None:
     path = workspace.tree / "dos.txt"
     path.write_bytes(b"a\r\nb\r\nc\r\n")
-    await use(tools, "read_file", path="dos.txt")
     await use(tools, "edit_file", path="dos.txt", old="a\nb", new="a\nB\nb")
     assert path.read_bytes() == b"a\r\nB\r\nb\r\nc\r\n"
 
@@ -109,7 +105,6 @@ async def test_modes_survive_and_new_files_get_the_usual_one(tools: Tools, works
     script = workspace.tree / "run.sh"
     script.write_text("echo 1\n")
     script.chmod(0o755)
-    await use(tools, "read_file", path="run.sh")
     await use(tools, "edit_file", path="run.sh", old="1", new="2")
     assert stat.S_IMODE(script.stat().st_mode) == 0o755
     await use(tools, "write_file", path="new", content="")
@@ -151,7 +146,6 @@ async def test_sizes_are_bounded(tools: Tools, workspace: FolderWorkspace) -> No
     assert list(workspace.tree.iterdir()) == []
     with (workspace.tree / "huge").open("wb") as file:
         file.truncate(3 * 1024 * 1024)
-    await use(tools, "read_file", path="huge")
     for name, more in (("edit_file", {"old": "a", "new": "b"}), ("append_file", {"content": "x"})):
         with pytest.raises(ToolFailed, match="cannot be changed"):
             await use(tools, name, path="huge", **more)

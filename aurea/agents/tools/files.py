@@ -202,14 +202,13 @@ class AppendFile(ChangingTool[WriteArguments]):
 
 
 class EditFile(ChangingTool[EditArguments]):
-    """Replace text that stands exactly once in a file that you have read. Copy `old` from it, enough to be unique."""
+    """Replace text that stands exactly once in a file. Copy `old` from what you have read of it, enough to be unique."""
 
     name = "edit_file"
     arguments = EditArguments
 
     async def act(self, arguments: EditArguments) -> str:
-        """One replacement; says how often `old` stands there otherwise."""
-        self.memory.require(arguments.path)
+        """One replacement; says how often `old` stands there otherwise. What matches exactly once is known well enough."""
         text = self.text(arguments.path)
         old, new = arguments.old, arguments.new
         if old not in text and "\r\n" in text and "\r" not in old:
