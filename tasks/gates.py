@@ -38,7 +38,6 @@ from tasks.pick_up import LEFT, left_gates
 QUESTION_TAG = "question:"
 LOOK_S = 1.0
 RETRY_S = 5.0
-OPENING = 3  # at once: a server on SQLite answers more of them with errors, and each error costs seconds
 SHOWN_S, SHOWN_EACH_S = 10.0, 0.5
 ENDED = (StateType.COMPLETED, StateType.CANCELLED)  # as a person, or an answer, ends a gate
 
@@ -60,7 +59,9 @@ class Gates:
         self._flow_id = ""
         self._gates: dict[str, Gate] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._opening = asyncio.Semaphore(OPENING)
+        # One at a time: a server on SQLite refuses the creation of a flow run beside other writes, and each refusal costs
+        # seconds, where the opening of a gate takes a sixth of one.
+        self._opening = asyncio.Lock()
         self._left = False
 
     async def __aenter__(self) -> Gates:
