@@ -68,7 +68,7 @@ class Asking:
     def resume(self, wait: float = 0) -> subprocess.Popen[str]:
         return self.start("resume", self.name, "--wait", str(wait))
 
-    def ends(self, code: int, timeout: float = 30) -> dict[str, Any]:
+    def ends(self, code: int, timeout: float = 60) -> dict[str, Any]:
         """Wait until the command leaves with `code`; what it printed."""
         assert self.process is not None
         printed, said = self.process.communicate(timeout=timeout)

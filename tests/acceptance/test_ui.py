@@ -50,7 +50,7 @@ class Page:
         def shown(browser: webdriver.Chrome) -> WebElement | None:
             return next((found for found in browser.find_elements(By.XPATH, xpath) if found.is_displayed()), None)
 
-        return WebDriverWait(self.browser, 60, ignored_exceptions=[WebDriverException]).until(shown, xpath)
+        return WebDriverWait(self.browser, 90, ignored_exceptions=[WebDriverException]).until(shown, xpath)
 
     def read(self, words: str, within: str = "//body") -> None:
         self.see(f"{within}//*[text()[contains(., {json.dumps(words)})]]")

@@ -133,7 +133,7 @@ def test_served_deployments_run_and_nothing_is_left(
     models.delay = 0.0
     assert aurea.run_document("resume", "served-two", **key)["state"] == "succeeded"
     assert aurea("down").stdout == "the local server is stopped\n"
-    assert processes(home) == []
+    until(lambda: processes(home) == [], 10)  # the keeper lets go of its lock a moment before it is gone
 
 
 def test_a_port_is_kept_and_only_a_free_one_is_taken(aurea: Any, models: Any) -> None:
