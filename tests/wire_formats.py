@@ -6,39 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from aurea.domain.messages import (
-    AssistantMessage,
     ModelRequest,
-    SystemMessage,
-    ToolCall,
-    ToolMessage,
     ToolSpec,
-    UserMessage,
 )
 from aurea.models.providers import PROVIDERS, Endpoint
 from aurea.models.wires import wire_at
 from aurea.models.wires.base import VendorWire
 from aurea.testing.models import asking
 from raw_server import RawServer
+from talk import KEY, SCHEMA, TALK
 
-KEY = "sk-proj-very-secret-0123456789"
-SCHEMA = {
-    "type": "object",
-    "properties": {
-        "n": {"anyOf": [{"type": "integer", "minimum": 3}, {"type": "null"}], "default": None, "title": "N"}
-    },
-    "additionalProperties": False,
-}
 TOOL = ToolSpec(name="count", description="Counts.", parameters=SCHEMA)
-TALK = (
-    SystemMessage(text="You count."),
-    UserMessage(text="Count."),
-    AssistantMessage(
-        text="Both.",
-        calls=(ToolCall(id="a", name="count", arguments={"n": 3}), ToolCall(id="b", name="count", arguments="{n")),
-    ),
-    ToolMessage(call="a", name="count", text="three"),
-    ToolMessage(call="b", name="count", text="no JSON"),
-)
 # The provider, its model, its options, and the last part of the address that is asked.
 FORMATS: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "anthropic": ("anthropic", "claude-sonnet-4-6", {}, "/v1/messages"),

@@ -61,6 +61,21 @@ class Server:
         return f"{self.provider} model {self.model!r} at {self.address}"
 
 
+# What the status of an answer says where nothing else in it says more.
+STATUSES: dict[int, Kind] = {
+    401: "authentication",
+    402: "quota",
+    403: "authentication",
+    404: "not_found",
+    408: "timeout",
+    409: "overloaded",
+    413: "context_too_long",
+    425: "overloaded",
+    429: "rate_limit",
+    503: "overloaded",
+    529: "overloaded",
+}
+
 TRANSIENT: dict[Kind, str] = {
     "rate_limit": "limits the rate of requests",
     "overloaded": "is overloaded",

@@ -10,7 +10,8 @@ from aurea.domain.errors import Blocked, Transient
 from aurea.models.faults import BLOCKED, TRANSIENT, ModelFault
 from aurea.testing.models import asking
 from raw_server import RawServer
-from wire_formats import KEY, asked, content, output, parts, wire_of
+from talk import KEY
+from wire_formats import asked, content, output, parts, wire_of
 
 
 def claude(kind: str, message: str) -> dict[str, Any]:

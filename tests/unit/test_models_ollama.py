@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from aurea.domain.errors import Transient, UsageError
-from aurea.domain.messages import AssistantMessage, SystemMessage, ToolCall, ToolMessage, ToolSpec, UserMessage
+from aurea.domain.messages import AssistantMessage, ToolSpec, UserMessage
 from aurea.models.faults import ModelFault
 from aurea.models.providers import PROVIDERS, Endpoint, endpoint
 from aurea.models.wires.ollama import OllamaWire
 from ollama_server import OllamaServer, ask, ollama_server
+from talk import SCHEMA, TALK
 
 NOT_FOUND = "404 Not Found"
 
@@ -30,23 +31,6 @@ async def client(server: OllamaServer) -> AsyncIterator[OllamaWire]:
     await client.close()
 
 
-SCHEMA = {
-    "type": "object",
-    "properties": {
-        "n": {"anyOf": [{"type": "integer", "minimum": 3}, {"type": "null"}], "default": None, "title": "N"}
-    },
-    "additionalProperties": False,
-}
-TALK = (
-    SystemMessage(text="You count."),
-    UserMessage(text="Count."),
-    AssistantMessage(
-        text="Both.",
-        calls=(ToolCall(id="a", name="count", arguments={"n": 3}), ToolCall(id="b", name="count", arguments="{n")),
-    ),
-    ToolMessage(call="a", name="count", text="three"),
-    ToolMessage(call="b", name="count", text="no JSON"),
-)
 OPTIONS = {
     "num_ctx": 16384,
     "num_thread": 4,

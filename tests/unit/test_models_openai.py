@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from aurea.domain.errors import UsageError
-from aurea.domain.messages import AssistantMessage, SystemMessage, ToolCall, ToolMessage, ToolSpec, UserMessage
+from aurea.domain.messages import ToolSpec
 from aurea.models.faults import ModelFault
 from aurea.models.providers import PROVIDERS, Endpoint, endpoint
 from aurea.models.wires.openai import OpenAIWire
 from aurea.testing.models import asking
 from raw_server import RawServer
-
-KEY = "sk-proj-very-secret-0123456789"
+from talk import KEY, SCHEMA, TALK
 
 
 @pytest.fixture
@@ -23,25 +22,6 @@ async def client(server: RawServer) -> AsyncIterator[OpenAIWire]:
     client = OpenAIWire(endpoint("openai", {"OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": KEY}))
     yield client
     await client.close()
-
-
-SCHEMA = {
-    "type": "object",
-    "properties": {
-        "n": {"anyOf": [{"type": "integer", "minimum": 3}, {"type": "null"}], "default": None, "title": "N"}
-    },
-    "additionalProperties": False,
-}
-TALK = (
-    SystemMessage(text="You count."),
-    UserMessage(text="Count."),
-    AssistantMessage(
-        text="Both.",
-        calls=(ToolCall(id="a", name="count", arguments={"n": 3}), ToolCall(id="b", name="count", arguments="{n")),
-    ),
-    ToolMessage(call="a", name="count", text="three"),
-    ToolMessage(call="b", name="count", text="no JSON"),
-)
 
 
 async def test_the_request_body_is_what_was_meant_and_nothing_else(server: RawServer, client: OpenAIWire) -> None:

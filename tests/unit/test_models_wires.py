@@ -14,7 +14,8 @@ from aurea.models.prices import Prices, estimate_tokens
 from aurea.models.providers import PROVIDERS
 from aurea.testing.models import asking
 from raw_server import RawServer
-from wire_formats import ANSWERS, BODIES, FORMATS, KEY, MARK, TALK, asked, plain, wire_of
+from talk import KEY, TALK
+from wire_formats import ANSWERS, BODIES, FORMATS, MARK, asked, plain, wire_of
 
 
 @pytest.mark.parametrize("format_", FORMATS)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx2
 from pydantic_ai import exceptions as pai
 
-from aurea.models.faults import BlockedFault, Kind, PermanentFault, Server, TransientFault, fault
+from aurea.models.faults import STATUSES, BlockedFault, Kind, PermanentFault, Server, TransientFault, fault
 from aurea.models.wires.plain import redact
 
 # From the most to the least particular: the first that fits is the kind.
@@ -35,20 +35,6 @@ CATEGORIES: tuple[tuple[type[BaseException], Kind], ...] = (
     (LookupError, "malformed"),
     (AssertionError, "malformed"),
 )
-# Statuses that no category covers: what some servers put into the body of an answer, and what is worth another try.
-STATUSES: dict[int, Kind] = {
-    401: "authentication",
-    402: "quota",
-    403: "authentication",
-    404: "not_found",
-    408: "timeout",
-    409: "overloaded",
-    413: "context_too_long",
-    425: "overloaded",
-    429: "rate_limit",
-    503: "overloaded",
-    529: "overloaded",
-}
 LIBRARIES = frozenset({"openai", "anthropic", "google"})
 REFUSALS = ("content_filter", "content_policy_violation", "responsibleaipolicyviolation")
 # What vendors say in words alone, behind a status that means something else or nothing.

@@ -11,22 +11,9 @@ from typing import Any
 
 import httpx
 
-from aurea.models.faults import Kind, ModelFault, Server, fault
+from aurea.models.faults import STATUSES, Kind, ModelFault, Server, fault
 from aurea.models.wires.plain import redact
 
-STATUS: dict[int, Kind] = {
-    401: "authentication",
-    402: "quota",
-    403: "authentication",
-    404: "not_found",
-    408: "timeout",
-    409: "overloaded",
-    413: "context_too_long",
-    425: "overloaded",
-    429: "rate_limit",
-    503: "overloaded",
-    529: "overloaded",
-}
 _CONTEXT = re.compile(
     r"prompt (?:is )?too long|context_length_exceeded|maximum context length"
     r"|exceed\w*(?: the)?(?: max(?:imum)?| available)? context|context (?:length|size|window)\W+(?:\w+\W+){0,3}exceeded"
@@ -83,7 +70,7 @@ def _kind(status: int, said: str) -> Kind:
         return "context_too_long"
     if status == 429 and _QUOTA.search(said):
         return "quota"
-    return STATUS.get(status) or ("server" if status >= 500 else "rejected")
+    return STATUSES.get(status) or ("server" if status >= 500 else "rejected")
 
 
 def _remedy(kind: Kind, server: Server, said: str) -> str:
