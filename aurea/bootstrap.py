@@ -9,21 +9,17 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from aurea import __version__
-from aurea.adapters.commands.concealment import conceal_environment
-from aurea.adapters.commands.environment import OWN_PYTHON, build_environment, find_editable_install, substitute
+from aurea.adapters.commands.environment import OWN_PYTHON, find_editable_install
 from aurea.adapters.commands.runner import ProcessRunner
-from aurea.adapters.git.advance import advance_branch
 from aurea.adapters.git.cleaning import remove_strays
-from aurea.adapters.git.create import create_repository, follow
+from aurea.adapters.git.create import create_repository
 from aurea.adapters.git.inspection import inspect_repository
 from aurea.adapters.git.repository import GitRepository
-from aurea.agents.engine import LoopEngine
 from aurea.delivery import workspaces
 from aurea.delivery.conduct import stop
 from aurea.delivery.context import Run
@@ -32,27 +28,19 @@ from aurea.domain.errors import AureaError, Permanent, UsageError
 from aurea.domain.events import Draft, OrderGiven, QuestionAnswered, RunCreated, RunResumed
 from aurea.domain.evidence import Base
 from aurea.domain.lifecycle import Actor
-from aurea.domain.messages import ModelRef
-from aurea.domain.spec import RoleChoice, Spec, require_run_id
+from aurea.domain.spec import Spec, require_run_id
 from aurea.domain.state import Item, RunState
 from aurea.home import Home, busy
 from aurea.intake.resolve import Resolved, require_free_output
-from aurea.ledger.export import JsonLines
 from aurea.ledger.files import write_atomic
-from aurea.models.breaker import Circuits
 from aurea.models.cassette import read_cassette
-from aurea.models.layers import Around
-from aurea.models.providers import check_ready, check_roles, model_for
-from aurea.models.registry import build_client
-from aurea.ports import Workspace
+from aurea.models.providers import check_ready, check_roles
 from aurea.reporting.manifest import landed_files
-from aurea.reporting.quality.gate import QualityGate
 from aurea.reporting.quality.own import own_suites
-from aurea.reporting.report import report
+from aurea.wiring import wire
 
 # The runs this process works on. Prefect tasks get plain ids and find the live run here.
 _at_work: dict[str, Run] = {}
-_CIRCUITS = Circuits()  # a provider that is down is so for all of them
 
 
 def current(run: str) -> Run:
@@ -168,7 +156,7 @@ async def take_up(
         state = home.state(run)
         if not state.finished and (state.ended is not None or state.link is not None or changes):
             await _resume(home, state, dict(changes or {}))
-        live = await _wire(home, state, held, record)
+        live = await wire(home, state, held, record)
         why = home.halted
         if why is not None:  # since we have the lock; the resume has undone what was ordered before
             await live.record(OrderGiven(order="pause", interrupt=True, reason=why), actor=Actor.DIRECTOR)
@@ -186,82 +174,16 @@ async def reopen(home: Home, run: str) -> AsyncIterator[Run]:
     """The live run of one that is over, for its repository and its checks. Whoever has it records nothing."""
     async with AsyncExitStack() as held:
         held.enter_context(home.lock(run))
-        yield await _wire(home, home.state(run), held, None)
+        yield await wire(home, home.state(run), held, None)
 
 
 async def end_cancelled(home: Home, run: str) -> None:
     """End a run that nobody works on as cancelled: items abandoned, workspaces removed, reported."""
     async with AsyncExitStack() as held:
         held.enter_context(home.lock(run, to_end=True))
-        live = await _wire(home, home.state(run), held, None)
+        live = await wire(home, home.state(run), held, None)
         live.stopping = "cancelled"
         await stop(live, None)
-
-
-async def _wire(home: Home, state: RunState, held: AsyncExitStack, record: Path | None) -> Run:
-    """Build the live run. What has to be closed goes on `held`."""
-    created = state.created
-    assert created is not None
-    spec = effective_spec(state)
-    folder = home.folder(state.id)
-    home.mark(state.id)
-    lines = JsonLines(state.id, folder)
-    lines.follow(home.ledger)
-    held.callback(lines.close)
-    conceal_environment()
-    commands = ProcessRunner()
-    held.push_async_callback(commands.close)
-    client = build_client(
-        run=state.id,
-        ledger=home.ledger,
-        clock=home.clock,
-        spec=spec,
-        environ=home.settings.caller,
-        limit_usd=lambda: None if live.spec.budget_usd == "none" else float(live.spec.budget_usd),
-        record=record,
-        around=Around(_CIRCUITS, home.settings.home),
-    )
-    held.push_async_callback(client.close)
-
-    def models(role: str, named: str | None = None) -> ModelRef:
-        now = live.spec  # an answer may have switched the model
-        provider, model = now.provider or created.provider, now.model or created.model
-        return model_for(now, role, provider=provider, model=model, named=named)
-
-    def choice(role: str) -> RoleChoice | None:
-        return live.spec.roles.get(role)
-
-    live = Run(
-        id=state.id,
-        spec=spec,
-        ledger=home.ledger,
-        repository=await GitRepository.open(Path(created.repo), folder / "git"),
-        commands=commands,
-        engine=LoopEngine(
-            run=state.id,
-            ledger=home.ledger,
-            client=client,
-            model_for=models,
-            choice_for=choice,
-            commands=commands,
-            clock=home.clock,
-            folder=folder,
-        ),
-        model_for=models,
-        environment=partial(_environment, home, spec),
-        substitute=substitute,
-        clock=home.clock,
-        folder=folder,
-        workspaces=home.settings.workspaces,
-        loop=asyncio.get_running_loop(),
-        report=lambda: report(live, files=gate.files),
-        follow_target=partial(follow, Path(created.repo)) if created.made_repo else None,
-        advance_base=partial(advance_branch, Path(created.repo), environ=home.settings.caller),
-    )
-    gate = QualityGate(live, environ=home.settings.caller, patience_s=home.settings.quality_wait_s)
-    held.push_async_callback(gate.close)
-    live.quality = gate
-    return live
 
 
 async def _resume(home: Home, state: RunState, changes: dict[str, Any]) -> None:
@@ -301,10 +223,6 @@ def _answer(kind: str, before: Spec, after: Spec) -> tuple[str | None, dict[str,
 
 def _limit(spec: Spec) -> float:
     return float("inf") if spec.budget_usd == "none" else float(spec.budget_usd)
-
-
-def _environment(home: Home, spec: Spec, workspace: Workspace, extra: Mapping[str, str]) -> Mapping[str, str]:
-    return build_environment(workspace, home.settings.caller, pass_env=spec.pass_env, env={**spec.env, **extra})
 
 
 async def _refuse_faulty_suites(repository: Path, base: str) -> None:

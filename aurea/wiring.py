@@ -1,0 +1,103 @@
+"""Wires a live run: adapters, models and agents put together around what the ledger knows of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+
+from aurea.adapters.commands.concealment import conceal_environment
+from aurea.adapters.commands.environment import build_environment, substitute
+from aurea.adapters.commands.runner import ProcessRunner
+from aurea.adapters.git.advance import advance_branch
+from aurea.adapters.git.create import follow
+from aurea.adapters.git.repository import GitRepository
+from aurea.agents.engine import LoopEngine
+from aurea.delivery.context import Run
+from aurea.domain.effective import effective_spec
+from aurea.domain.messages import ModelRef
+from aurea.domain.spec import RoleChoice, Spec
+from aurea.domain.state import RunState
+from aurea.home import Home
+from aurea.ledger.export import JsonLines
+from aurea.models.breaker import Circuits
+from aurea.models.layers import Around
+from aurea.models.providers import model_for
+from aurea.models.registry import build_client
+from aurea.ports import Workspace
+from aurea.reporting.quality.gate import QualityGate
+from aurea.reporting.report import report
+
+_CIRCUITS = Circuits()  # a provider that is down is so for all runs of this process
+
+
+async def wire(home: Home, state: RunState, held: AsyncExitStack, record: Path | None) -> Run:
+    """Build the live run. What has to be closed goes on `held`."""
+    created = state.created
+    assert created is not None
+    spec = effective_spec(state)
+    folder = home.folder(state.id)
+    home.mark(state.id)
+    lines = JsonLines(state.id, folder)
+    lines.follow(home.ledger)
+    held.callback(lines.close)
+    conceal_environment()
+    commands = ProcessRunner()
+    held.push_async_callback(commands.close)
+    client = build_client(
+        run=state.id,
+        ledger=home.ledger,
+        clock=home.clock,
+        spec=spec,
+        environ=home.settings.caller,
+        limit_usd=lambda: None if live.spec.budget_usd == "none" else float(live.spec.budget_usd),
+        record=record,
+        around=Around(_CIRCUITS, home.settings.home),
+    )
+    held.push_async_callback(client.close)
+
+    def models(role: str, named: str | None = None) -> ModelRef:
+        now = live.spec  # an answer may have switched the model
+        provider, model = now.provider or created.provider, now.model or created.model
+        return model_for(now, role, provider=provider, model=model, named=named)
+
+    def choice(role: str) -> RoleChoice | None:
+        return live.spec.roles.get(role)
+
+    live = Run(
+        id=state.id,
+        spec=spec,
+        ledger=home.ledger,
+        repository=await GitRepository.open(Path(created.repo), folder / "git"),
+        commands=commands,
+        engine=LoopEngine(
+            run=state.id,
+            ledger=home.ledger,
+            client=client,
+            model_for=models,
+            choice_for=choice,
+            commands=commands,
+            clock=home.clock,
+            folder=folder,
+        ),
+        model_for=models,
+        environment=partial(_environment, home, spec),
+        substitute=substitute,
+        clock=home.clock,
+        folder=folder,
+        workspaces=home.settings.workspaces,
+        loop=asyncio.get_running_loop(),
+        report=lambda: report(live, files=gate.files),
+        follow_target=partial(follow, Path(created.repo)) if created.made_repo else None,
+        advance_base=partial(advance_branch, Path(created.repo), environ=home.settings.caller),
+    )
+    gate = QualityGate(live, environ=home.settings.caller, patience_s=home.settings.quality_wait_s)
+    held.push_async_callback(gate.close)
+    live.quality = gate
+    return live
+
+
+def _environment(home: Home, spec: Spec, workspace: Workspace, extra: Mapping[str, str]) -> Mapping[str, str]:
+    return build_environment(workspace, home.settings.caller, pass_env=spec.pass_env, env={**spec.env, **extra})
