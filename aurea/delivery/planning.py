@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 from aurea.agents import briefs, results
 from aurea.agents.parts import Part
-from aurea.delivery import baseline, prompts
+from aurea.delivery import baseline, prompts, workspaces
 from aurea.delivery.answers import stopped
 from aurea.delivery.context import Run
 from aurea.delivery.questions import approval
@@ -64,18 +66,26 @@ async def _brief(run: Run) -> tuple[Part, ...]:
 
 async def _propose(run: Run, number: int) -> tuple[tuple[ItemSpec, ...], str]:
     """One round of the planner role."""
+    assert run.state.created is not None
+    base = run.state.created.base.sha
     prompt = await prompts.told(run, "planner", "planner-1", None, number, lambda: _brief(run))
-    outcome = await run.engine.run(
-        Assignment(
-            item=None,
-            attempt=number,
-            role="planner",
-            conversation="planner-1",
-            system=prompt.system,
-            task=prompt.task,
-            timeout_s=run.spec.timeout_s,
+    async with AsyncExitStack() as held:
+        there = await run.repository.files(base)  # of an empty repository there is nothing to look at
+        workspace = await held.enter_async_context(workspaces.looking(run, "plan", base)) if there else None
+        outcome = await run.engine.run(
+            Assignment(
+                item=None,
+                attempt=number,
+                role="planner",
+                conversation="planner-1",
+                system=prompt.system,
+                task=prompt.task,
+                timeout_s=run.spec.timeout_s,
+                workspace=workspace,
+                env=run.environment(workspace, {}) if workspace is not None else {},
+                all_tools=run.spec.all_tools("planner"),
+            )
         )
-    )
     if outcome.result is None:
         reason = f"the planner gave no plan: {outcome.reason or f'ran out of {outcome.limit}'}"
         await run.record(PlanProposed(round=number, items=()), actor="agent", attempt=number)

@@ -50,6 +50,18 @@ async def scratch(run: Run, purpose: str, commit: str) -> AsyncIterator[Workspac
         await workspace.remove()
 
 
+@asynccontextmanager
+async def looking(run: Run, purpose: str, commit: str) -> AsyncIterator[Workspace]:
+    """The files of `commit` for somebody who only reads: without `setup`, removed afterwards."""
+    path = run.scratch_folder(purpose)
+    await run.repository.remove_workspace(path)
+    workspace = await run.repository.open_workspace(path, commit)
+    try:
+        yield workspace
+    finally:
+        await workspace.remove()
+
+
 async def remove(run: Run, item: str, attempt: Attempt) -> None:
     """Remove the workspace of an attempt that ended, or what is left of it."""
     await run.repository.remove_workspace(run.attempt_folder(item, attempt.number))

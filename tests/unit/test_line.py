@@ -240,6 +240,22 @@ async def test_a_planner_is_told_why_its_plan_was_refused(tmp_path):
     assert "a -> b -> a" in engine(run).assignments[1].task
 
 
+async def test_a_planner_can_read_the_repository_which_is_gone_afterwards(tmp_path):
+    looked: list[tuple[Path, str]] = []
+
+    async def script(assignment: Assignment) -> Mapping[str, object]:
+        if assignment.role == "planner":
+            assert assignment.workspace is not None
+            tree = assignment.workspace.tree
+            looked.append((tree, (tree / "README.md").read_text()))
+            return {"items": [item("a")]}
+        return await writer()(assignment)
+
+    assert (await deliver(start(tmp_path, spec(), script))).state == "succeeded"
+    assert [text for _, text in looked] == ["# A project\n"]
+    assert not looked[0][0].exists()
+
+
 async def test_three_refused_plans_end_the_run(tmp_path):
     async def script(assignment: Assignment) -> Mapping[str, object]:
         return {"items": [item("a", "a")]}
