@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from aurea.agents.policy import READS, Effect
 from aurea.domain.errors import ToolRefused
 from aurea.domain.messages import ToolSpec
 from aurea.ports.agents import Ending
@@ -34,12 +35,14 @@ class AgentTool(ABC, Generic[M]):
 
     `repeatable`: done twice is as done once, so a call that was under way in a crash is simply made again.
     `writes`: it may change something, so it is never called with arguments that may have been cut off.
+    `effects`: what it can do or bring in, which is what the gate (`agents/policy.py`) decides by.
     """
 
     name: ClassVar[str]
     arguments: ClassVar[type[BaseModel]] = NoArguments
-    repeatable: ClassVar[bool] = True
-    writes: ClassVar[bool] = False
+    repeatable: bool = True
+    writes: bool = False
+    effects: frozenset[Effect] = READS
 
     def __init__(self) -> None:
         self.spec: ToolSpec = tool_spec(type(self).name, type(self).__doc__ or "", type(self).arguments)

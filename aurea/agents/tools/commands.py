@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from aurea.agents.policy import RUNS
 from aurea.agents.tools.base import AgentTool, Arguments, M
 from aurea.agents.tools.text import cut
 from aurea.domain.errors import ToolFailed, ToolRefused, WorkspaceLost
@@ -126,6 +127,7 @@ class RunShell(CommandTool[ShellArguments]):
     arguments = ShellArguments
     repeatable = False
     writes = True
+    effects = RUNS
 
     async def act(self, arguments: ShellArguments) -> str:
         """Exit code and output."""
@@ -140,6 +142,7 @@ class RunPython(CommandTool[PythonArguments]):
     arguments = PythonArguments
     repeatable = False
     writes = True
+    effects = RUNS
 
     async def act(self, arguments: PythonArguments) -> str:
         """Exit code and output."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import Field
 
+from aurea.agents.policy import WRITES
 from aurea.agents.tools.base import AgentTool, Arguments
 from aurea.agents.tools.beneath import Beneath
 from aurea.agents.tools.paths import parts_of
@@ -128,7 +129,8 @@ A = TypeVar("A", WriteArguments, EditArguments, DeleteArguments)
 class ChangingTool(AgentTool[A]):
     """Base of the tools that change one file, each change as a whole or not at all."""
 
-    writes: ClassVar[bool] = True
+    writes = True
+    effects = WRITES
 
     def __init__(self, files: Beneath, memory: FileMemory) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from aurea.agents.policy import WRITES
 from aurea.agents.tools.base import Arguments, NoArguments
 from aurea.agents.tools.commands import CommandTool, Terminal, sendable, told
 from aurea.agents.tools.text import cut
@@ -86,6 +87,7 @@ class GitCommit(CommandTool[CommitArguments]):
     arguments = CommitArguments
     repeatable = False
     writes = True
+    effects = WRITES
 
     async def act(self, arguments: CommitArguments) -> str:
         """The commit in git's words."""
