@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from aurea.domain.facts import Fact, Level
+from aurea.domain.messages import Value
 
 
 class ModelRepaired(Fact):
@@ -57,3 +58,45 @@ class LimitReached(Fact):
     conversation: str
     step: int
     limit: str
+
+
+class Difference(Value):
+    """One thing that is asked otherwise than when a cassette was recorded.
+
+    `name` is the part of the task, the tool, or the call of a result (`run_shell c0`). `unknown`: the recording tells no
+    more than that something differs.
+    """
+
+    kind: Literal["system", "task", "tools", "result", "said", "model", "options", "unknown"]
+    name: str = ""
+    how: Literal["changed", "new", "gone"] = "changed"
+
+
+class ReplayDrifted(Fact):
+    """What a conversation asked at step `step` differs from what was asked when the answer played there was recorded."""
+
+    type: Literal["replay.drifted"] = "replay.drifted"
+    level: ClassVar[Level] = "debug"
+    conversation: str
+    step: int
+    differences: tuple[Difference, ...]
+
+
+class LimitLifted(Fact):
+    """What `limit.reached` said of step `step` holds no more: there is no last turn, and its tools are back."""
+
+    type: Literal["limit.lifted"] = "limit.lifted"
+    conversation: str
+    step: int
+    limit: str
+
+
+class PartialHandedIn(Fact):
+    """What an agent handed in at step `step`, where `limit` stopped it before it was done. It goes on from there."""
+
+    type: Literal["partial.handed_in"] = "partial.handed_in"
+    conversation: str
+    step: int
+    limit: str
+    summary: str
+    unfinished: tuple[str, ...] = ()

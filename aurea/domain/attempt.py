@@ -85,7 +85,8 @@ class Item:
     """One work item: what it asks for, where it stands, and its attempts.
 
     `question` is the open question about it, `asked` the one whose answer it waits for in `waiting_human`, answered or
-    not. `hints` are what people told its agents; `cancelled` is the reason of a person who cancelled it.
+    not; `held` is one that it shares with others, such as that for money. `hints` are what people told its agents;
+    `cancelled` is the reason of a person who cancelled it.
     """
 
     spec: ItemSpec
@@ -96,6 +97,7 @@ class Item:
     landed: Landed | None = None
     question: str | None = None
     asked: str | None = None
+    held: str | None = None
     hints: list[str] = field(default_factory=list)
     cancelled: str | None = None
 

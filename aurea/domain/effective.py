@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from aurea.domain.caps import RUN, Cap, limit_of, raised
 from aurea.domain.spec import Spec
 from aurea.domain.state import RunState
 
@@ -11,10 +10,17 @@ from aurea.domain.state import RunState
 def effective_spec(state: RunState) -> Spec:
     """The spec a run works by. A raised budget never lowers one that a resume has raised further."""
     assert state.created is not None
-    spec: dict[str, Any] = {**state.created.spec, **state.changes}
+    spec = Spec.model_validate({**state.created.spec, **state.changes})
     for answer in state.answers.values():
-        if answer.choice == "raise" and answer.fields["usd"] != "none" and spec["budget_usd"] != "none":
-            spec["budget_usd"] = max(float(answer.fields["usd"]), float(spec["budget_usd"]))
+        if answer.choice == "raise":
+            spec = _raised(spec, state.asked_questions[answer.question].cap or RUN, answer.fields["usd"])
         elif answer.choice == "switch_model" and answer.fields.get("model"):
-            spec["model"] = answer.fields["model"]
-    return Spec.model_validate(spec)
+            spec = spec.model_copy(update={"model": answer.fields["model"]})
+    return spec
+
+
+def _raised(spec: Spec, cap: Cap, usd: object) -> Spec:
+    limit = limit_of(spec, cap)
+    if limit is None or usd == "none":
+        return spec
+    return raised(spec, cap, max(float(str(usd)), limit))

@@ -7,7 +7,16 @@ from typing import Annotated, Any, Union
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from aurea.domain.agent_facts import ConversationCompacted, GuardianLooked, LimitReached, ModelRepaired
+from aurea.domain.agent_facts import (
+    ConversationCompacted,
+    Difference,
+    GuardianLooked,
+    LimitLifted,
+    LimitReached,
+    ModelRepaired,
+    PartialHandedIn,
+    ReplayDrifted,
+)
 from aurea.domain.facts import (
     Fact,
     ItemMoved,
@@ -71,6 +80,7 @@ __all__ = [
     "CheckEnded",
     "ConversationCompacted",
     "DecisionLogged",
+    "Difference",
     "Draft",
     "EscalationRaised",
     "Event",
@@ -82,6 +92,7 @@ __all__ = [
     "LandingRefused",
     "LandingStarted",
     "Level",
+    "LimitLifted",
     "LimitReached",
     "ModelAnswered",
     "ModelAsked",
@@ -89,6 +100,7 @@ __all__ = [
     "ModelFellBack",
     "ModelRepaired",
     "OrderGiven",
+    "PartialHandedIn",
     "PlanAccepted",
     "PlanChanged",
     "PlanProposed",
@@ -100,6 +112,7 @@ __all__ = [
     "QuestionAsked",
     "QuestionShown",
     "QuestionWithdrawn",
+    "ReplayDrifted",
     "ReviewEnded",
     "RunCleaned",
     "RunCreated",
@@ -122,7 +135,8 @@ AnyFact = Annotated[
         PlanProposed, PlanRejected, PlanAccepted, PlanChanged, OrderGiven,
         ItemMoved, AttemptStarted, PromptGiven, AttemptEnded,
         ModelAsked, ModelAnswered, ModelFailed, ModelFellBack, ToolStarted, ToolEnded,
-        ModelRepaired, ConversationCompacted, GuardianLooked, LimitReached,
+        ModelRepaired, ConversationCompacted, GuardianLooked, LimitReached, LimitLifted,
+        PartialHandedIn, ReplayDrifted,
         InsightPosted, DecisionLogged, EscalationRaised, SubtasksProposed, SubtasksJudged,
         CheckEnded, PrecheckEnded, ReviewEnded, VerdictGiven,
         LandingStarted, LandingRefused, LandingLanded, BaseMoved,

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
+from aurea.domain.caps import Cap
 from aurea.domain.messages import Usage, Value
 
 Outcome = Literal["passed", "failed", "timeout", "not_run"]
@@ -119,7 +120,7 @@ def deadline(asked: datetime, within: float | str) -> datetime | None:
 
 
 class Question(Value):
-    """A question raised to a person. `item` is the work item it is about, where it is about one.
+    """A question raised to a person. `item` is the work item it is about, where it is about one, `cap` the budget.
 
     Where nobody has answered at `deadline`, `default` is the answer; without a deadline it waits for ever.
     """
@@ -131,6 +132,7 @@ class Question(Value):
     why: str
     default: str | None = None
     deadline: AwareDatetime | None = None
+    cap: Cap | None = Field(default=None, exclude_if=lambda value: value is None)  # came later
 
     @property
     def choices(self) -> tuple[str, ...]:

@@ -145,12 +145,13 @@ class QualityJudged(Fact):
 
 
 class ItemMoved(Fact):
-    """A work item changed its state."""
+    """A work item changed its state. `question`: it waits for the answer to it, as others may do too."""
 
     type: Literal["item.moved"] = "item.moved"
     source: ItemState = Field(alias="from")
     target: ItemState = Field(alias="to")
     cause: str
+    question: str | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class QuestionAsked(Fact):

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from aurea.domain.command_words import as_words
 from aurea.domain.errors import UsageError
+from aurea.domain.shape import LOOP, Shape
 
 ITEM_ID = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 RUN_ID = r"^[a-z0-9][a-z0-9-]{3,63}$"
@@ -210,6 +211,18 @@ class ModelPrice(Part):
     cached_input: Usd | None = None
 
 
+class Budgets(Part):
+    """Hard stops beside `budget_usd`: of each item and each role in a run, and of all runs of the ledger in a day (UTC).
+
+    `items` are those of single items, instead of `item_usd`.
+    """
+
+    item_usd: Usd | Limit = "none"
+    day_usd: Usd | Limit = "none"
+    roles: dict[RoleName, Usd | Limit] = Field(default_factory=dict)
+    items: dict[ItemId, Usd | Limit] = Field(default_factory=dict)
+
+
 RoleEntry = Annotated[RoleChoice, BeforeValidator(_role, json_schema_input_type=str | RoleChoice)]
 
 
@@ -239,13 +252,14 @@ class Spec(Part):
     max_attempts: Annotated[int, Field(strict=True, ge=1, le=50)] = 5
     review_loops: Annotated[int, Field(strict=True, ge=0, le=50)] = 3
     budget_usd: Annotated[float, Field(strict=True, ge=0)] | Limit = 5.0
+    budgets: Budgets = Budgets()
     roles: dict[RoleName, RoleEntry] = Field(default_factory=dict)
     limits: dict[ProviderName, ProviderLimits] = Field(default_factory=dict)
     cache: Switch = False
     prices: dict[PricedModel, ModelPrice] = Field(default_factory=dict)
     items: tuple[ItemSpec, ...] | None = None
     cassette: Text | None = None
-    template: Text = "loop"
+    template: Literal["loop"] | Shape = "loop"
     sandbox: Literal["auto", "process", "bubblewrap", "container", "none"] = "auto"
     network: Literal["none", "open"] | tuple[Text, ...] = "none"
     web_search: Switch = False
@@ -271,6 +285,11 @@ class Spec(Part):
             for check in self.checks or ()
             if check.when in ("both", moment) and (not wanted or check.name in wanted)
         )
+
+    @property
+    def shape(self) -> Shape:
+        """What the template makes of the run."""
+        return LOOP if self.template == "loop" else self.template
 
     def all_tools(self, role: str) -> bool:
         """Whether agents of `role` are shown every tool at once."""

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from aurea.domain import events as ev
 from aurea.domain.attempt import Attempt, Item, Note, OpenQuestion, ToolRecord
+from aurea.domain.caps import Cap, caps_of, today
 from aurea.domain.errors import IllegalMove, Permanent
 from aurea.domain.evidence import Cost, Evidence, Question, deadline
 from aurea.domain.lifecycle import Actor, ItemState, check_move
@@ -17,7 +18,7 @@ __all__ = ["Attempt", "Item", "Note", "OpenQuestion", "Place", "RunState", "Tool
 
 Place = tuple[str | None, int, str, int]
 ToolPlace = tuple[str | None, int, str, int, str]
-Mark = ev.ModelRepaired | ev.ConversationCompacted | ev.GuardianLooked | ev.LimitReached
+Mark = ev.ModelRepaired | ev.ConversationCompacted | ev.GuardianLooked | ev.LimitReached | ev.PartialHandedIn
 
 
 @dataclass
@@ -57,8 +58,12 @@ class RunState:
     asked: dict[Place, ev.ModelAsked] = field(default_factory=dict)
     tools: dict[ToolPlace, ToolRecord] = field(default_factory=dict)
     marks: dict[tuple[Place, str], Mark] = field(default_factory=dict)
+    drifted: dict[Place, ev.ReplayDrifted] = field(default_factory=dict)
+    partials: dict[tuple[str | None, int, str], ev.PartialHandedIn] = field(default_factory=dict)
     reserved: dict[Place, float] = field(default_factory=dict)
     spent_usd: float = 0.0
+    spent_on: dict[Cap, float] = field(default_factory=dict)
+    passed: set[tuple[Cap, float]] = field(default_factory=set)
     last_seq: int = 0
     last_hash: str = ""
     last_ts: datetime | None = None
@@ -229,7 +234,7 @@ def _apply(run: RunState, event: ev.Event) -> None:  # noqa: C901 (a flat list o
         case ev.ItemMoved() as fact:
             item = run.item(event.item)
             item.state, item.cause, item.since = fact.target, fact.cause, event.ts
-            item.asked = None
+            item.asked, item.held = None, fact.question
             if item.current and fact.target in (ItemState.FAILED, ItemState.ABANDONED):
                 item.current.leave("failed" if fact.target is ItemState.FAILED else "abandoned", fact.cause)
         case ev.QuestionAsked() as fact:
@@ -315,9 +320,15 @@ def _apply_calls(run: RunState, event: ev.Event) -> None:
             _charge(run, event, lambda cost: cost.with_tool())
         case ev.BudgetReserved() as fact:
             run.reserved[_place(event, fact)] = fact.usd
+            run.passed.update((over.cap, over.limit_usd) for over in fact.over)
         case ev.BudgetSettled() as fact:
-            run.reserved.pop(_place(event, fact), None)
+            place = _place(event, fact)
+            run.reserved.pop(place, None)
             run.spent_usd = round(run.spent_usd + fact.usd, 9)
+            asked = run.asked.get(place)  # which tells the role where an older version settled
+            role = fact.role or (asked.role if asked is not None else "")
+            for cap in caps_of(event.item, role, today(event.ts)):
+                run.spent_on[cap] = round(run.spent_on.get(cap, 0.0) + fact.usd, 9)
         case ev.ModelFellBack() as fact:
             if event.item is not None and event.attempt:
                 _once(run.attempt(event.item, event.attempt).fallbacks, fact.to)
@@ -346,6 +357,13 @@ def _apply_marks(run: RunState, event: ev.Event) -> None:
     match event.fact:
         case ev.ModelRepaired() | ev.ConversationCompacted() | ev.GuardianLooked() | ev.LimitReached() as fact:
             run.marks[(_place(event, fact), fact.type)] = fact
+        case ev.LimitLifted() as fact:
+            run.marks.pop((_place(event, fact), "limit.reached"), None)
+        case ev.PartialHandedIn() as fact:
+            place = _place(event, fact)
+            run.marks[(place, fact.type)] = run.partials[place[:3]] = fact
+        case ev.ReplayDrifted() as fact:
+            run.drifted[_place(event, fact)] = fact
         case _:
             raise AssertionError(f"no fold for {event.type!r}")
 

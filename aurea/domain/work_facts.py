@@ -6,9 +6,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from aurea.domain.caps import Cap
 from aurea.domain.evidence import Evidence, Finding, Landed, Report, Review, Verdict
 from aurea.domain.facts import Fact, Level
-from aurea.domain.messages import Usage
+from aurea.domain.messages import Usage, Value
 
 
 class AttemptStarted(Fact):
@@ -215,14 +216,26 @@ class BaseMoved(Fact):
     new: str
 
 
+class CapPassed(Value):
+    """A cap that one last call may pass, and its limit."""
+
+    cap: Cap
+    limit_usd: float
+
+
 class BudgetReserved(Fact):
-    """`usd` is held back for a model call that is about to be made."""
+    """`usd` is held back for a model call of `role` that is about to be made.
+
+    `over`: the caps under which it does not fit; it goes out all the same, as the one last call that each allows.
+    """
 
     type: Literal["budget.reserved"] = "budget.reserved"
     level: ClassVar[Level] = "debug"
     conversation: str
     step: int
     usd: float
+    role: str = Field(default="", exclude_if=lambda value: not value)
+    over: tuple[CapPassed, ...] = Field(default=(), exclude_if=lambda value: not value)
 
 
 class BudgetSettled(Fact):
@@ -235,6 +248,7 @@ class BudgetSettled(Fact):
     usd: float
     reserved: float
     in_doubt: bool = False
+    role: str = Field(default="", exclude_if=lambda value: not value)
 
 
 class BreakerChanged(Fact):

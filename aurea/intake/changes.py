@@ -17,6 +17,7 @@ from aurea.intake.wording import tell
 CHANGEABLE = (
     "concurrency",
     "budget_usd",
+    "budgets",
     "provider",
     "model",
     "roles",

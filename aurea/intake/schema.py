@@ -33,6 +33,7 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "max_attempts": "Attempts at one item, in all.",
         "review_loops": "Attempts at one item that reviews alone may send back.",
         "budget_usd": "Hard stop for model costs in US dollars, or `none`.",
+        "budgets": "More hard stops: of each item, of roles, and of all runs in a day.",
         "roles": "Model per role: `provider:model`, or a mapping.",
         "limits": "What a provider may be asked by all runs of this machine together, by its name.",
         "prices": "What models cost that the price list does not know, or knows otherwise, by `provider:model`.",
@@ -78,6 +79,12 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "tokens_per_minute": "Tokens in any minute: the prompt and the longest answer allowed, then what it was.",
         "concurrency": "Calls under way at once.",
     },
+    "Budgets": {
+        "item_usd": "Hard stop for all calls of each item of this run, in US dollars, or `none`.",
+        "day_usd": "Hard stop for all runs of the ledger together since 00:00 UTC, in US dollars, or `none`.",
+        "roles": "Hard stops for all calls of a role in this run, by its name.",
+        "items": "Hard stops for single items, by their id, instead of `item_usd`.",
+    },
     "ModelPrice": {
         "input": "US dollars for a million tokens of the prompt.",
         "output": "US dollars for a million tokens of the answer.",
@@ -116,6 +123,7 @@ def spec_schema() -> dict[str, Any]:
     properties = schema["properties"]
     properties["task_description"] = {**properties["objective"], "description": "Another name of `objective`."}
     properties["roles"]["propertyNames"] = {"enum": list(ROLES)}
+    schema["$defs"]["Budgets"]["properties"]["roles"]["propertyNames"] = {"enum": list(ROLES)}
     properties["limits"]["propertyNames"] = {"enum": list(PROVIDERS)}
     schema["$defs"]["ItemSpec"]["properties"]["role"]["enum"] = list(WORKERS)
     schema["required"] = ["project"]

@@ -174,7 +174,8 @@ def _call(fact: ev.AnyFact) -> str:
         case ev.ToolEnded():
             return f"{fact.tool} {fact.outcome}" + (f": {fact.reason}" if fact.reason else "")
         case ev.BudgetReserved():
-            return f"{fact.conversation} step {fact.step}: {money(fact.usd)} reserved"
+            over = "".join(f", over {passed.cap}" for passed in fact.over)
+            return f"{fact.conversation} step {fact.step}: {money(fact.usd)} reserved{over}"
         case ev.BudgetSettled():
             doubt = " (in doubt)" if fact.in_doubt else ""
             return f"{fact.conversation} step {fact.step}: {money(fact.usd)} settled{doubt}"
@@ -218,5 +219,13 @@ def _way(fact: ev.AnyFact) -> str:
             return (
                 f"{fact.conversation} step {fact.step}: out of {fact.limit.replace('_', ' ')}, asked for what there is"
             )
+        case ev.LimitLifted():
+            return f"{fact.conversation} step {fact.step}: no last turn for want of {fact.limit.replace('_', ' ')}"
+        case ev.PartialHandedIn():
+            left = f"; left to do: {one_line('; '.join(fact.unfinished))}" if fact.unfinished else ""
+            return f"{fact.conversation} step {fact.step}: so far: {one_line(fact.summary)}{left}"
+        case ev.ReplayDrifted():
+            what = ", ".join(" ".join(filter(None, (one.kind, one.name, one.how))) for one in fact.differences)
+            return f"{fact.conversation} step {fact.step}: not as recorded: {one_line(what)}"
         case _:
             return fact.type
