@@ -14,6 +14,7 @@ from aurea.domain.errors import UsageError
 LEDGER_WAIT_S = 300.0  # a database server that restarts is back in seconds, one that is moved or mended in minutes
 ANSWER_WITHIN = "AUREA_ANSWER_WITHIN_S"
 CACHE = "AUREA_CACHE"
+TAVILY = ("TAVILY_API_KEY", "TAVILY_API_BASE_URL")
 KNOWN = (
     "AUREA_HOME",
     "AUREA_WORKSPACES",
@@ -64,7 +65,8 @@ class Settings:
     `home` holds the state, `workspaces` the folders of attempts, `ledger_wait_s` the seconds that work waits for a ledger
     that is away, `server_idle_s` those until the local server stops, `quality_wait_s` those that the end of a run waits
     for its quality gate, `answer_within_s` those that a person has for an answer where the spec does not say (None: for
-    ever), `cache` whether answers of models are kept across runs. `blocks` names Prefect blocks by their kind.
+    ever), `cache` whether answers of models are kept across runs. `blocks` names Prefect blocks by their kind. `tavily`: how
+    to reach the search engine of that name.
     """
 
     home: Path
@@ -80,6 +82,7 @@ class Settings:
     model: str | None = None
     blocks: Mapping[str, str] = field(default_factory=dict)
     vendors: Mapping[str, Vendor] = field(default_factory=dict)
+    tavily: Vendor = Vendor("tavily", TAVILY[0])
     no_color: bool = False
     columns: int | None = None
     caller: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -109,6 +112,7 @@ class Settings:
             model=env.get("AUREA_MODEL") or env.get("MODEL"),
             blocks=MappingProxyType(_blocks(env.get("AUREA_BLOCKS", ""))),
             vendors=MappingProxyType({name: _vendor(name, env) for name in VENDORS}),
+            tavily=Vendor("tavily", TAVILY[0], env.get(TAVILY[0]), env.get(TAVILY[1])),
             no_color="NO_COLOR" in env,
             columns=int(env["COLUMNS"]) if env.get("COLUMNS", "").isdecimal() else None,
             caller=MappingProxyType(env),

@@ -9,21 +9,13 @@ from aurea.delivery.context import Run
 from aurea.domain.events import PrecheckEnded
 from aurea.domain.evidence import Finding
 from aurea.domain.lifecycle import Actor
+from aurea.domain.secrecy import SECRETS
 from aurea.domain.spec import Check
 from aurea.ports import Change
 
 MAX_FILES = 200
 MAX_LINES = 5_000
 
-# What a committed secret looks like; each pattern names a vendor's documented shape.
-SECRETS = {
-    "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
-    "an AWS access key": re.compile(r"\bAKIA[0-9A-Z]{16}\b"),
-    "a GitHub token": re.compile(r"\bgh[pousr]_[A-Za-z0-9]{36,}\b"),
-    "an API key": re.compile(r"\bsk-(?:ant-|proj-)?[A-Za-z0-9_-]{32,}\b"),
-    "a Slack token": re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}\b"),
-    "a Google API key": re.compile(r"\bAIza[0-9A-Za-z_-]{35}\b"),
-}
 JUDGES = re.compile(
     r"(^|/)(conftest\.py|pytest\.ini|tox\.ini|setup\.cfg|noxfile\.py|sitecustomize\.py|[^/]+\.pth|\.github/.*|"
     r"jest\.config\.[a-z]+|vitest\.config\.[a-z]+|\.ci/.*)$"

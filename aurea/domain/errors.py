@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 
 class AureaError(Exception):
     """Something Aurea knows how to explain.
@@ -96,6 +98,16 @@ class ToolRefused(Permanent):
 
 class ToolFailed(Permanent):
     """An agent's tool call was allowed and went wrong; the model is told how."""
+
+
+class SearchFailed(ToolFailed):
+    """The web could not be searched; `kind` says what kept the engine from answering."""
+
+    def __init__(
+        self, kind: Literal["network", "timeout", "rate_limit", "key", "quota", "server", "answer"], message: str
+    ) -> None:
+        super().__init__(message, remedy="go on with what you know, or try once more later")
+        self.kind = kind
 
 
 class RunBusy(UsageError):
