@@ -6,7 +6,7 @@ calls come from the ledger, so everything here depends on messages and recorded 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from aurea.agents.limits import MAX_TOKENS, MAX_TOOL_CALLS, MAX_TURNS, Allowance
 from aurea.agents.marks import Marks
 from aurea.agents.roles import RoleSpec, role_of
 from aurea.agents.tools.base import AgentTool
-from aurea.agents.tools.toolbox import listed, tools_for
+from aurea.agents.tools.toolbox import listed, own_tools, put_together
 from aurea.agents.transcript import Transcript
 from aurea.domain.agent_facts import ConversationCompacted
 from aurea.domain.errors import AureaError, Permanent, Transient
@@ -76,8 +76,10 @@ class LoopEngine:
         choice = self._choice_for(role.name) or _USUAL
         tokens = choice.attempt_tokens or MAX_TOKENS
         limits = Limits(Allowance(assignment.timeout_s, self._max_turns, self._max_tool_calls, tokens))
-        tools = tools_for(role.name, assignment, self._commands, self._clock, limits.remaining)
-        hands = Hands(self._run, self._ledger, self._clock, assignment, tools, role.result)
+        offered = own_tools(assignment, self._commands, self._clock, limits.remaining)
+        kit = put_together(role.name, offered, show_all=assignment.all_tools)
+        tools = kit.tools
+        hands = Hands(self._run, self._ledger, self._clock, assignment, kit, role.result)
         marks = Marks(self._run, self._ledger, assignment)
         with closing(Transcript(log_path(self._folder, assignment), self._clock.now)) as talk:
             talk.add(0, SystemMessage(text=assignment.system))
@@ -203,7 +205,7 @@ def _was_refused(step: int, marks: Marks) -> bool:
     return mark is not None and mark.refused
 
 
-def _listed(role: RoleSpec, tools: dict[str, AgentTool[Any]], limits: Limits) -> tuple[ToolSpec, ...]:
+def _listed(role: RoleSpec, tools: Mapping[str, AgentTool[Any]], limits: Limits) -> tuple[ToolSpec, ...]:
     """The tools of the next request: in the last turn only the one that ends the conversation."""
     return (role.result.spec,) if limits.last is not None else listed(tools, role.result.spec)
 

@@ -11,7 +11,7 @@ from aurea.agents.arguments import as_object
 from aurea.agents.results import ResultTool
 from aurea.agents.tools.base import AgentTool
 from aurea.agents.tools.text import storable
-from aurea.agents.tools.toolbox import pick
+from aurea.agents.tools.toolbox import Kit
 from aurea.domain.errors import ToolFailed, ToolRefused
 from aurea.domain.events import AnyFact, Draft, ToolEnded, ToolStarted
 from aurea.domain.lifecycle import Actor
@@ -53,14 +53,15 @@ class Hands:
         ledger: Ledger,
         clock: Clock,
         assignment: Assignment,
-        tools: Mapping[str, AgentTool[Any]],
+        kit: Kit,
         result: ResultTool,
     ) -> None:
         self._run = run
         self._ledger = ledger
         self._clock = clock
         self._assignment = assignment
-        self._tools = tools
+        self._tools = kit.tools
+        self._gate = kit.gate
         self._result = result
 
     async def do(self, step: int, call: ToolCall, *, no: str = "", truncated: bool = False) -> Answer:
@@ -73,9 +74,9 @@ class Hands:
         if record is not None and record.ended is not None:
             return self._replayed(call, record.started, record.ended)
         try:
-            if no:
+            if no := no or self._gate.refusal(call.name, (self._result.name,)):
                 raise ToolRefused(no)
-            tool = pick(self._tools, call.name, self._assignment.role, self._result.name)
+            tool = self._tools[call.name]
             if truncated and tool.writes:
                 raise ToolRefused(
                     "your reply was cut off, so this may not be whole; make the call again, in smaller pieces"

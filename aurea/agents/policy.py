@@ -54,9 +54,15 @@ class Surroundings:
     network: bool = False
 
 
+ALONE = Surroundings()
+
+
 @dataclass(frozen=True)
 class Gate:
-    """What was decided for one conversation, for all of it: no tool comes in later, whatever an answer says."""
+    """What was decided for one conversation, for all of it: no tool comes in later, whatever an answer says.
+
+    `withheld` says of tools that there are why this conversation has them not.
+    """
 
     role: str
     held: Mapping[str, Grant] = field(default_factory=dict)
@@ -68,31 +74,42 @@ class Gate:
             return ""
         tools = ", ".join([*self.held, *others]) or "none"
         if name in self.withheld:
-            return f"{name} is withheld: {self.withheld[name]}; the tools are {tools}"
+            return f"{self.withheld[name]}; its tools are {tools}"
         meant = difflib.get_close_matches(name, [*self.held, *others], n=1)
         hint = f"did you mean {meant[0]}?" if meant else f"the tools are {tools}"
         return f"there is no tool {name!r}; {hint}"
 
 
 def admit(
-    role: str, grants: Iterable[Grant], *, bundle: Collection[str], denied: Collection[str], around: Surroundings
+    role: str,
+    grants: Iterable[Grant],
+    *,
+    bundle: Collection[str],
+    denied: Collection[str] = (),
+    around: Surroundings = ALONE,
+    only: Collection[str] | None = None,
 ) -> Gate:
     """Which of the tools on offer a conversation of `role` holds, and why it holds no others.
 
-    Where all of them together would break the rule of two, those that bring in text from outside are withheld.
+    `denied` are those that the spec takes from the role; `only` those that the conversation began with, None where it
+    begins now. Where all of them together would break the rule of two, those that bring in text from outside are
+    withheld.
     """
     held: dict[str, Grant] = {}
     withheld: dict[str, str] = {}
     for grant in grants:
-        if grant.bundled and grant.name not in bundle:
-            withheld[grant.name] = f"the role {role} does not have it"
-        elif grant.name in denied:
-            withheld[grant.name] = f"the spec denies it to the role {role}"
+        name = grant.name
+        if grant.bundled and name not in bundle:
+            withheld[name] = f"the role {role} has no {name}"
+        elif name in denied:
+            withheld[name] = f"the spec denies {name} to the role {role}"
+        elif only is not None and name not in only:
+            withheld[name] = f"this conversation began without {name}"
         else:
-            held[grant.name] = grant
+            held[name] = grant
     if holdings(held.values(), around) == RULE_OF_TWO:
         for name in [name for name, grant in held.items() if Effect.UNTRUSTED in grant.effects]:
-            withheld[name] = "it brings in text from outside, and this conversation has secrets and an outside effect"
+            withheld[name] = f"{name} brings in text from outside, and this role has secrets and an outside effect"
             del held[name]
     return Gate(role, held, withheld)
 

@@ -15,7 +15,7 @@ from aurea.agents.arguments import end_of_json, guess_json, read_json
 from aurea.agents.fitting import fit
 from aurea.agents.results import ResultTool
 from aurea.agents.spoken import Spoken, spoken, without_thoughts
-from aurea.agents.tools.base import AgentTool, parse
+from aurea.agents.tools.base import AgentTool
 from aurea.domain.errors import ToolRefused
 from aurea.domain.messages import ModelReply, ToolCall
 
@@ -204,7 +204,7 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 
 def _taken(tool: AgentTool[Any]) -> Callable[[Mapping[str, Any]], bool]:
-    return lambda said: _accepts(lambda: parse(tool.arguments, said))
+    return lambda said: _accepts(lambda: tool.check(said))
 
 
 def _accepts(judge: Callable[[], object]) -> bool:

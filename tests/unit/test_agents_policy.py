@@ -12,7 +12,6 @@ from aurea.agents.policy import (
     SEARCHES,
     WRITES,
     Effect,
-    Gate,
     Grant,
     Surroundings,
     admit,
@@ -75,10 +74,13 @@ def test_a_researcher_without_commands_may_search_beside_secrets() -> None:
 
 
 def test_a_refusal_says_why_and_what_there_is() -> None:
-    gate = Gate("coder", {"read_file": Grant("read_file")}, {"run_shell": "the spec denies it to the role coder"})
-    assert gate.refusal("read_file") == "" and gate.refusal("submit_report", ["submit_report"]) == ""
-    assert gate.refusal("run_shell") == (
-        "run_shell is withheld: the spec denies it to the role coder; the tools are read_file"
+    tools = [Grant("read_file"), Grant("run_shell", RUNS), Grant("web_search", SEARCHES), Grant("docs_find")]
+    gate = admit(
+        "coder", tools, bundle=["read_file", "run_shell", "docs_find"], denied=["run_shell"], only=["read_file"]
     )
+    assert gate.refusal("read_file") == "" and gate.refusal("submit_report", ["submit_report"]) == ""
+    assert gate.refusal("run_shell") == "the spec denies run_shell to the role coder; its tools are read_file"
+    assert gate.refusal("web_search").startswith("the role coder has no web_search; ")
+    assert gate.refusal("docs_find").startswith("this conversation began without docs_find; ")
     assert gate.refusal("readfile") == "there is no tool 'readfile'; did you mean read_file?"
     assert gate.refusal("fly", ["submit_report"]) == "there is no tool 'fly'; the tools are read_file, submit_report"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from aurea.agents.policy import READS, Effect
+from aurea.agents.policy import READS, Effect, Grant
 from aurea.domain.errors import ToolRefused
 from aurea.domain.messages import ToolSpec
 from aurea.ports.agents import Ending
@@ -47,9 +47,18 @@ class AgentTool(ABC, Generic[M]):
     def __init__(self) -> None:
         self.spec: ToolSpec = tool_spec(type(self).name, type(self).__doc__ or "", type(self).arguments)
 
+    @property
+    def grant(self) -> Grant:
+        """The tool as the gate sees it."""
+        return Grant(self.spec.name, self.effects)
+
+    def check(self, arguments: Mapping[str, object]) -> M:
+        """The validated arguments; `ToolRefused` where they are not valid."""
+        return cast(M, parse(self.arguments, arguments))
+
     async def __call__(self, arguments: Mapping[str, object]) -> str:
         """Validate and act. `ToolRefused` says what is not allowed, `ToolFailed` what went wrong."""
-        return await self.act(cast(M, parse(self.arguments, arguments)))
+        return await self.act(self.check(arguments))
 
     @abstractmethod
     async def act(self, arguments: M) -> str:

@@ -1,11 +1,12 @@
-"""Which tools an agent holds: its role's bundle, made anew for one conversation, and why it holds no others."""
+"""Which tools a conversation holds: what is on offer, put through the gate once, at its start."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from aurea.agents.policy import ALONE, Gate, Surroundings, admit
 from aurea.agents.roles import WORKING, role_of
 from aurea.agents.tools.base import AgentTool
 from aurea.agents.tools.beneath import Beneath
@@ -14,29 +15,45 @@ from aurea.agents.tools.discovery import CORE, SearchTools, listed
 from aurea.agents.tools.files import AppendFile, DeleteFile, EditFile, FileMemory, ListDirectory, ReadFile, WriteFile
 from aurea.agents.tools.git import GitCommit, GitDiff, GitLog, GitStatus
 from aurea.agents.tools.search import SearchCodebase
-from aurea.agents.tools.teamwork import desk_tools
-from aurea.domain.errors import ToolRefused
+from aurea.agents.tools.teamwork import CreateSubtasks, LogDesignDecision, PostInsight, RaiseEscalation, desk_tools
 from aurea.ports import Assignment, Clock, CommandRunner
 
 NOT_YET = frozenset({"web_search"})
+# The tools of Aurea itself, whose names nothing else may take.
+OWN: Mapping[str, type[AgentTool[Any]]] = {
+    tool.name: tool
+    for tool in (
+        *(ReadFile, WriteFile, AppendFile, EditFile, ListDirectory, DeleteFile, SearchCodebase),
+        *(RunShell, RunPython, GitStatus, GitDiff, GitLog, GitCommit),
+        *(PostInsight, LogDesignDecision, RaiseEscalation, CreateSubtasks, SearchTools),
+    )
+}
 
-__all__ = ["listed", "pick", "tools_for"]
+__all__ = ["OWN", "Kit", "listed", "own_tools", "put_together", "tools_for"]
 
 
-def tools_for(
-    role: str, assignment: Assignment, commands: CommandRunner, clock: Clock, remaining: Callable[[], float]
-) -> dict[str, AgentTool[Any]]:
-    """The tools of `role` in the assignment's workspace, by name; none where it has no workspace.
+@dataclass(frozen=True)
+class Kit:
+    """The tools of one conversation, by name, and the gate that decided on them."""
+
+    tools: Mapping[str, AgentTool[Any]]
+    gate: Gate
+
+
+def own_tools(
+    assignment: Assignment, commands: CommandRunner, clock: Clock, remaining: Callable[[], float]
+) -> list[AgentTool[Any]]:
+    """All tools of Aurea itself for the assignment's workspace, whatever its role; none where it has no workspace.
 
     `remaining` tells how many seconds of the attempt's own time are left, which bounds every command.
     """
     workspace = assignment.workspace
     if workspace is None:
-        return {}
+        return []
     files = Beneath(workspace.tree, staging=workspace.path)
     memory = FileMemory(files)
     terminal = Terminal(commands, workspace, assignment.env, clock, remaining)
-    everything: list[AgentTool[Any]] = [
+    return [
         ReadFile(files, memory),
         WriteFile(files, memory),
         AppendFile(files, memory),
@@ -52,20 +69,40 @@ def tools_for(
         GitCommit(terminal),
         *(desk_tools(assignment.desk) if assignment.desk is not None else ()),
     ]
-    bundle = role_of(role).tools
-    held = [tool for tool in everything if tool.spec.name in bundle]
-    hidden = () if assignment.all_tools else [tool for tool in held if tool.spec.name not in CORE]
-    return {tool.spec.name: tool for tool in (*held, SearchTools(hidden))}
 
 
-def pick(tools: Mapping[str, AgentTool[Any]], name: str, role: str, result: str) -> AgentTool[Any]:
-    """The tool called `name`; `ToolRefused` says why there is none, and which name may have been meant."""
-    if name in tools:
-        return tools[name]
-    if name in NOT_YET:
-        raise ToolRefused(f"{name} is not available yet")
-    if name in WORKING:
-        raise ToolRefused(f"the role {role} has no {name}; its tools are {', '.join([*tools, result])}")
-    meant = difflib.get_close_matches(name, [*tools, result], n=1)
-    hint = f"did you mean {meant[0]}?" if meant else f"the tools are {', '.join([*tools, result])}"
-    raise ToolRefused(f"there is no tool {name!r}; {hint}")
+def put_together(
+    role: str,
+    offered: Iterable[AgentTool[Any]],
+    *,
+    denied: Collection[str] = (),
+    around: Surroundings = ALONE,
+    only: Collection[str] | None = None,
+    show_all: bool = False,
+) -> Kit:
+    """What a conversation of `role` holds of the tools on offer. `denied`, `around`, `only`: see `policy.admit`.
+
+    Requests list the most used ones of them; the others are found by `search_tools`, or all shown with `show_all`.
+    """
+    tools = {tool.spec.name: tool for tool in offered}
+    if not tools:
+        return Kit({}, Gate(role))
+    grants = [tool.grant for tool in tools.values()]
+    gate = admit(role, grants, bundle=role_of(role).tools, denied=denied, around=around, only=only)
+    held = [tools[name] for name in gate.held]
+    search = SearchTools(() if show_all else [tool for tool in held if tool.spec.name not in CORE])
+    searching = admit(role, [search.grant], bundle=[search.name], denied=denied)
+    if searching.held:
+        held.append(search)
+    missing = {name: f"the role {role} has no {name}" for name in WORKING - set(tools) - {search.name}}
+    missing |= {name: f"{name} is not available yet" for name in NOT_YET}
+    withheld = {**missing, **gate.withheld, **searching.withheld}
+    return Kit({tool.spec.name: tool for tool in held}, Gate(role, {**gate.held, **searching.held}, withheld))
+
+
+def tools_for(
+    role: str, assignment: Assignment, commands: CommandRunner, clock: Clock, remaining: Callable[[], float]
+) -> dict[str, AgentTool[Any]]:
+    """The tools of `role` where nothing but Aurea's own is on offer, by name."""
+    offered = own_tools(assignment, commands, clock, remaining)
+    return dict(put_together(role, offered, show_all=assignment.all_tools).tools)
