@@ -2,10 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from aurea.domain.facts import Fact, Level
 from aurea.domain.messages import Value
+
+
+class AgentEquipped(Fact):
+    """What a conversation began with, which no later answer of a tool changes: the execution snapshot.
+
+    `body` is the whole of it: limits, options, the digests of tools and instructions, and the tools that are not Aurea's
+    own as they were told. `tools` are the names of those it holds, `withheld` says why it was not given others.
+    """
+
+    type: Literal["agent.equipped"] = "agent.equipped"
+    level: ClassVar[Level] = "debug"
+    conversation: str
+    role: str
+    model: str
+    prompt: str
+    tools: tuple[str, ...] = ()
+    withheld: Mapping[str, str] = Field(default_factory=dict)
+    commit: str = ""
+    sandbox: str = ""
+    aurea: str = ""
+    body: str
+
+
+class McpNoted(Fact):
+    """Something happened to an MCP server of this run. What it offers now changes nothing for conversations under way."""
+
+    type: Literal["mcp.noted"] = "mcp.noted"
+    server: str
+    what: Literal["started", "changed", "ended", "restarted", "left_out"]
+    text: str
 
 
 class ModelRepaired(Fact):

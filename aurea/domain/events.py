@@ -8,11 +8,13 @@ from typing import Annotated, Any, Union
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from aurea.domain.agent_facts import (
+    AgentEquipped,
     ConversationCompacted,
     Difference,
     GuardianLooked,
     LimitLifted,
     LimitReached,
+    McpNoted,
     ModelRepaired,
     PartialHandedIn,
     ReplayDrifted,
@@ -70,6 +72,7 @@ from aurea.domain.work_facts import (
 
 __all__ = [
     "FACTS",
+    "AgentEquipped",
     "AnyFact",
     "AttemptEnded",
     "AttemptStarted",
@@ -94,6 +97,7 @@ __all__ = [
     "Level",
     "LimitLifted",
     "LimitReached",
+    "McpNoted",
     "ModelAnswered",
     "ModelAsked",
     "ModelFailed",
@@ -136,7 +140,7 @@ AnyFact = Annotated[
         ItemMoved, AttemptStarted, PromptGiven, AttemptEnded,
         ModelAsked, ModelAnswered, ModelFailed, ModelFellBack, ToolStarted, ToolEnded,
         ModelRepaired, ConversationCompacted, GuardianLooked, LimitReached, LimitLifted,
-        PartialHandedIn, ReplayDrifted,
+        PartialHandedIn, ReplayDrifted, AgentEquipped, McpNoted,
         InsightPosted, DecisionLogged, EscalationRaised, SubtasksProposed, SubtasksJudged,
         CheckEnded, PrecheckEnded, ReviewEnded, VerdictGiven,
         LandingStarted, LandingRefused, LandingLanded, BaseMoved,

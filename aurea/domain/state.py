@@ -42,6 +42,7 @@ class RunState:
     parents: dict[str, str] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     prompts: dict[tuple[str | None, int, str], str] = field(default_factory=dict)
+    equipped: dict[tuple[str | None, int, str], ev.AgentEquipped] = field(default_factory=dict)
     evidence: dict[str, Evidence] = field(default_factory=dict)
     questions: dict[str, OpenQuestion] = field(default_factory=dict)
     asked_questions: dict[str, Question] = field(default_factory=dict)
@@ -343,6 +344,10 @@ def _apply_team(run: RunState, event: ev.Event) -> None:
     match event.fact:
         case ev.PromptGiven() as fact:
             run.prompts[(event.item, event.attempt or 0, fact.conversation)] = fact.body
+        case ev.AgentEquipped() as fact:
+            run.equipped[(event.item, event.attempt or 0, fact.conversation)] = fact
+        case ev.McpNoted():
+            pass
         case ev.InsightPosted() | ev.DecisionLogged() | ev.EscalationRaised() as fact:
             run.notes.append(Note(event.item, event.attempt or 0, event.ts, fact))
         case ev.SubtasksJudged() as fact:

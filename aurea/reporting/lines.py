@@ -169,6 +169,11 @@ def _call(fact: ev.AnyFact) -> str:
             return f"{fact.conversation} step {fact.step}: goes on with {fact.to}, since {fact.source}: {fact.reason}"
         case ev.PromptGiven():
             return f"{fact.conversation} is told its task"
+        case ev.AgentEquipped():
+            without = f", without {', '.join(fact.withheld)}" if fact.withheld else ""
+            return f"{fact.conversation} begins with {fact.model}, {many(len(fact.tools), 'tool')}{without}"
+        case ev.McpNoted():
+            return f"MCP server {fact.server} {fact.what.replace('_', ' ')}: {one_line(fact.text)}"
         case ev.ToolStarted():
             return f"{fact.tool} {fact.summary}".rstrip()
         case ev.ToolEnded():
