@@ -73,6 +73,8 @@ class Door:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._open = True
         self._trap: tuple[float, bool] | None = None
+        self._silent: set[socket.socket] = set()
+        self._hushing = False
         behind = server.set(host="127.0.0.1", port=self._listener.getsockname()[1])
         self.url = behind.render_as_string(hide_password=False)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -103,6 +105,14 @@ class Door:
         self.shut()
         threading.Timer(seconds, self.open).start()
 
+    def hush(self) -> None:
+        """Nothing passes any more through the connections that there are, which stay: a server process that hangs."""
+        self._silent |= {end for pair in self._pairs for end in pair}
+
+    def hush_commit(self) -> None:
+        """At the next COMMIT `hush`: it does not reach the server."""
+        self._hushing = True
+
     def trap_commit(self, seconds: float, *, reaches_the_server: bool) -> None:
         """At the next COMMIT `shut_for`; the client never hears what became of it."""
         self._trap = (seconds, reaches_the_server)
@@ -129,6 +139,11 @@ class Door:
     def _pump(self, source: socket.socket, sink: socket.socket, asks: bool) -> None:
         try:
             while data := source.recv(65536):
+                if asks and self._hushing and re.search(rb"COMMIT(?!T)", data):
+                    self._hushing = False
+                    self.hush()
+                if source in self._silent:
+                    continue
                 if asks and self._trap is not None and re.search(rb"COMMIT(?!T)", data):
                     self._spring(source, sink, data)
                     return

@@ -142,3 +142,30 @@ def test_connections_that_the_server_ends_are_made_anew(book, direct, tmp_path):
     store.close()
     book.append("run-1", [drafts.planned()])
     assert recorded(direct, tmp_path) == ["run.created", "plan.accepted"]
+
+
+@pytest.fixture
+def soon_given_up(door):
+    """The ledger through the door, where a second of silence is enough."""
+    made = Book(SqlEventStore(f"{door.url}?read_timeout=1"), SystemClock(), write_s=20, read_s=5)
+    yield made
+    door.open()
+    made.close()
+
+
+def test_a_server_that_hangs_is_given_up_for_another_connection(soon_given_up, direct, door, tmp_path):
+    soon_given_up.append("run-1", [drafts.created()])
+    door.hush()
+    soon_given_up.append("run-1", [drafts.planned()])
+    door.hush()
+    assert [event.type for event in soon_given_up.events("run-1")] == ["run.created", "plan.accepted"]
+    assert recorded(direct, tmp_path) == ["run.created", "plan.accepted"]
+
+
+def test_a_server_that_hangs_in_the_middle_of_a_write_is_waited_for(soon_given_up, direct, door, tmp_path, caplog):
+    soon_given_up.append("run-1", [drafts.created()])
+    door.hush_commit()
+    with caplog.at_level(logging.WARNING, "aurea"):
+        soon_given_up.append("run-1", [drafts.planned()])
+    assert caplog.messages[0].startswith("nothing goes on without the ledger; waiting up to 20 s for it")
+    assert recorded(direct, tmp_path) == ["run.created", "plan.accepted"]

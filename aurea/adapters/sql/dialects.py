@@ -18,7 +18,7 @@ from aurea.domain.errors import Blocked, Transient, UsageError
 
 LOCK_WAIT_S = 60
 _CONNECT_S = 10
-_ANSWER_S = 120  # longer than any lock is waited for; a long migration may have `?read_timeout=` in the URL
+_ANSWER_S = 90  # longer than any lock is waited for; a long migration may have `?read_timeout=` in the URL
 _OPEN_TRIES = 50
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _REFUSED = "the ledger is append-only"
@@ -155,6 +155,9 @@ def open_engine(text: str) -> sa.Engine:
 
 def _server_engine(url: sa.URL, dialect: Dialect) -> sa.Engine:
     arguments = {name: value for name, value in dialect.arguments.items() if name not in url.query}
+    answer_s = url.query.get("read_timeout", _ANSWER_S)
+    if dialect is POSTGRESQL:
+        url = url.difference_update_query(["read_timeout"])  # a word of the other driver's
     try:
         engine = sa.create_engine(
             url, connect_args=arguments, pool_pre_ping=True, isolation_level="READ COMMITTED", hide_parameters=True
@@ -165,6 +168,9 @@ def _server_engine(url: sa.URL, dialect: Dialect) -> sa.Engine:
             remedy=f"pip install 'aurea[{dialect.extra}]'",
         ) from fault
 
+    if dialect is POSTGRESQL:
+        _listen(engine, answer_s)
+
     @event.listens_for(engine, "connect")
     def tell(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
@@ -173,6 +179,20 @@ def _server_engine(url: sa.URL, dialect: Dialect) -> sa.Engine:
         connection.commit()
 
     return engine
+
+
+def _listen(engine: sa.Engine, answer_s: object) -> None:
+    """Have connections to PostgreSQL given up whose server says nothing, as its driver can do for MySQL's."""
+    from aurea.adapters.sql.silence import heard_within
+
+    try:
+        connection = heard_within(float(str(answer_s)))
+    except ValueError:
+        raise UsageError(f"the ledger's read_timeout={answer_s!r} is no number of seconds", remedy=_EXAMPLES) from None
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: object, _record: object, words: list[Any], named: dict[str, Any]) -> Any:
+        return connection.connect(*words, **named)
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
