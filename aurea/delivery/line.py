@@ -1,4 +1,4 @@
-"""The line of one work item: attempt, checks beside the precheck, reviews, verdict, landing, again with lessons."""
+"""The line of one work item: attempt, the phases that its template says, verdict, landing, again with lessons."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from aurea.delivery import attempts, verdict
 from aurea.delivery.context import Run
 from aurea.domain.lifecycle import ItemState
+from aurea.domain.route import Phase
 
 Done = Coroutine[Any, Any, None]
 
@@ -54,15 +55,30 @@ async def walk(run: Run, item: str, phases: Phases) -> None:
 
 
 async def judge(run: Run, item: str, phases: Phases) -> None:
-    """Checks beside the precheck, reviews of what passed both, then the verdict. Skips what already has evidence."""
+    """The item's line behind `implement`, group after group while nothing failed, then the verdict.
+
+    The phases of a group work at the same time, each on what has no evidence yet.
+    """
     number = attempts.current(run, item).number
-    async with asyncio.TaskGroup() as together:
-        if attempts.current(run, item).precheck is None:
-            together.create_task(phases.precheck(run.id, item, number))
-        if names := verdict.missing_checks(run.spec, run.state, item):
-            together.create_task(phases.checks(run.id, item, number, names))
-    if verdict.worth_reviewing(run.spec, run.state, item) and (
-        indexes := verdict.missing_reviews(run.spec, run.state, item)
-    ):
-        await phases.reviews(run.id, item, number, indexes)
+    for group in run.spec.route.line_of(item):
+        due = [work for phase in group if (work := _due(run, item, number, phase, phases)) is not None]
+        if len(due) == 1:
+            await due[0]
+        elif due:
+            async with asyncio.TaskGroup() as together:
+                for work in due:
+                    together.create_task(work)
+        if verdict.spoilt(run.state, item):
+            break
     await attempts.close(run, item)
+
+
+def _due(run: Run, item: str, number: int, phase: Phase, phases: Phases) -> Done | None:
+    """What is left to do of a phase of the attempt; None where it is done, or comes before."""
+    if phase == "review_precheck" and attempts.current(run, item).precheck is None:
+        return phases.precheck(run.id, item, number)
+    if phase == "check" and (names := verdict.missing_checks(run.spec, run.state, item)):
+        return phases.checks(run.id, item, number, names)
+    if phase == "review" and (indexes := verdict.missing_reviews(run.spec, run.state, item)):
+        return phases.reviews(run.id, item, number, indexes)
+    return None

@@ -21,15 +21,11 @@ def missing_reviews(spec: Spec, state: RunState, item: str) -> list[int]:
     return [n for n, reviewer in enumerate(spec.reviewers, start=1) if f"{reviewer.role}-{n}" not in have]
 
 
-def worth_reviewing(spec: Spec, state: RunState, item: str) -> bool:
-    """Whether precheck and all checks passed: nobody reviews what is returned anyway."""
+def spoilt(state: RunState, item: str) -> bool:
+    """Whether the precheck or a check has failed the current attempt: nothing is spent on what is returned anyway."""
     attempt = _current(state, item)
-    return (
-        attempt.precheck is not None
-        and attempt.precheck.passed
-        and not missing_checks(spec, state, item)
-        and all(state.evidence[i].passed for i in attempt.checks)
-    )
+    failed = attempt.precheck is not None and not attempt.precheck.passed
+    return failed or not all(state.evidence[i].passed for i in attempt.checks)
 
 
 def decide(spec: Spec, state: RunState, item: str) -> Verdict:

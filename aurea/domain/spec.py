@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from aurea.domain.command_words import as_words
 from aurea.domain.errors import UsageError
-from aurea.domain.shape import LOOP, Shape
+from aurea.domain.route import LOOP, Route
 
 ITEM_ID = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 RUN_ID = r"^[a-z0-9][a-z0-9-]{3,63}$"
@@ -259,7 +259,7 @@ class Spec(Part):
     prices: dict[PricedModel, ModelPrice] = Field(default_factory=dict)
     items: tuple[ItemSpec, ...] | None = None
     cassette: Text | None = None
-    template: Literal["loop"] | Shape = "loop"
+    template: Literal["loop"] | Route = "loop"
     sandbox: Literal["auto", "process", "bubblewrap", "container", "none"] = "auto"
     network: Literal["none", "open"] | tuple[Text, ...] = "none"
     web_search: Switch = False
@@ -287,7 +287,7 @@ class Spec(Part):
         )
 
     @property
-    def shape(self) -> Shape:
+    def route(self) -> Route:
         """What the template makes of the run."""
         return LOOP if self.template == "loop" else self.template
 

@@ -28,15 +28,18 @@ class Document:
     text: str | None = None
 
 
-def read_file(path: Path, name: str) -> bytes:
-    """The content of a spec file, at most one byte more than is allowed; `UsageError` where it cannot be read."""
+def read_file(path: Path, name: str, what: str = "spec") -> bytes:
+    """The content of a file that is a spec, or `what`, at most one byte more than is allowed.
+
+    `UsageError` where it cannot be read.
+    """
     try:
         with path.open("rb") as stream:
             return read_stream(stream)
     except OSError as fault:
         reason = (fault.strerror or str(fault)).lower()
         raise UsageError(
-            f"cannot read the spec {name}: {reason}", remedy="check the path, or use --objective"
+            f"cannot read the {what} {name}: {reason}", remedy="check the path, or use --objective"
         ) from None
 
 
@@ -45,15 +48,15 @@ def read_stream(stream: BinaryIO) -> bytes:
     return stream.read(MAX_BYTES + 1)
 
 
-def parse(content: bytes | str, name: str) -> Document:
-    """The one mapping that `content` holds. `SpecFaults` where it cannot be read to its end."""
+def parse(content: bytes | str, name: str, what: str = "spec") -> Document:
+    """The one mapping that `content`, a spec or `what` it is, holds. `SpecFaults` where it cannot be read to its end."""
     faults = Faults(Places(Place(name, 1, 1)))
     text = _decode(content, name, faults)
     composer = Composer(name, faults)
     data = composer.document(text)
     if not isinstance(data, dict):
         words = "empty" if data is None else kind_of(data)
-        composer.refuse(composer.places.root, f"a spec is a mapping of keys to values, this is {words}")
+        composer.refuse(composer.places.root, f"a {what} is a mapping of keys to values, this is {words}")
     return Document(data, composer.places, tuple(faults.found), text)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from aurea.intake.documents import Document, parse_value
 from aurea.intake.faults import Faults, KeyPath, Place, Places, SpecFaults
 
-PATHS = ("repo", "output_dir", "cassette")
+PATHS = ("repo", "output_dir", "cassette", "template")
 PARTWISE = ("roles", "blocks", "limits", "prices")  # a higher layer replaces single entries of these, not all of them
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:", re.IGNORECASE)
@@ -49,6 +49,11 @@ class Layer:
 def is_url(repo: object) -> bool:
     """Whether a repository is named by address instead of by path."""
     return isinstance(repo, str) and _URL.match(repo) is not None
+
+
+def is_file_name(template: str) -> bool:
+    """Whether a template is named by the path of its file instead of by its name."""
+    return "/" in template or template.lower().endswith((".yaml", ".yml", ".json"))
 
 
 def from_document(document: Document, folder: Path, faults: Faults) -> Layer:
@@ -215,6 +220,8 @@ def _settle_paths(layer: Layer, folder: Path, faults: Faults) -> None:
     for key in PATHS:
         value = layer.data.get(key)
         if isinstance(value, str) and value.strip() and not is_url(value):
+            if key == "template" and not is_file_name(value.strip()):
+                continue
             try:
                 layer.data[key] = str((folder / Path(value.strip()).expanduser()).resolve())
             except (OSError, RuntimeError, ValueError) as wrong:

@@ -20,6 +20,8 @@ from aurea.intake.providers import Choice, Offer, choose, from_environment
 from aurea.intake.repository import DEFAULTS, is_free, project_name, root_above, unusable
 from aurea.intake.rules import look_across, look_ahead
 from aurea.intake.sources import Source, Written, read_source
+from aurea.intake.template import Places as TemplatePlaces
+from aurea.intake.template import lay_template
 from aurea.intake.wording import tell
 from aurea.ledger.chain import canonical
 from aurea.settings import ANSWER_WITHIN, CACHE, Settings
@@ -59,9 +61,10 @@ class Stored:
 
 @dataclass
 class _Stack:
-    """The layers of a spec, highest first, and what the user wrote."""
+    """The layers of a spec, highest first, what the user wrote, and where its template may lie."""
 
     layers: list[Layer]
+    templates: TemplatePlaces
     text: str | None = None
     name: str = "--objective"
 
@@ -103,7 +106,7 @@ def read(source: Source, flags: Flags, *, cwd: Path, settings: Settings, stdin: 
         stack.layers.append(_unwritten({"answer_within_s": settings.answer_within_s}, ANSWER_WITHIN))
     if settings.cache is not None:
         stack.layers.append(_unwritten({"cache": settings.cache}, CACHE))
-    return Asked(_merged(stack.layers, faults), stack, faults)
+    return Asked(_merged(stack.layers, stack.templates, faults), stack, faults)
 
 
 def decide(asked: Asked, settings: Settings, stored: Stored | None = None) -> Resolved:
@@ -117,7 +120,7 @@ def decide(asked: Asked, settings: Settings, stored: Stored | None = None) -> Re
     if kept:
         for layer in kept:  # the environment goes before these two
             layer.data = {key: value for key, value in layer.data.items() if key not in ("provider", "model")}
-        spec = _merged([*stack.layers, *kept], asked.faults)
+        spec = _merged([*stack.layers, *kept], stack.templates, asked.faults)
     choice = _chosen(offers, spec, settings)
     spec = spec.model_copy(update={"provider": choice.provider, "model": choice.model})
     warnings = (*settings.warnings, *_warnings(spec, settings))
@@ -142,11 +145,13 @@ def _stack(written: Written | None, flags: Flags, cwd: Path, faults: Faults) -> 
     """Gather the layers: flags, spec, the repository's `aurea.yaml`, and what can be found without being told."""
     if written is not None and written.is_defaults:
         cwd, written = written.folder, None
-    stack = _Stack([from_flags(flags, cwd, faults)])
+    layers = [from_flags(flags, cwd, faults)]
     if written is not None:
-        stack.layers.append(from_document(written.document, written.folder, faults))
+        layers.append(from_document(written.document, written.folder, faults))
+    repo = _repository(layers, cwd, faults, required=written is None)
+    stack = _Stack(layers, TemplatePlaces(cwd, repo))
+    if written is not None:
         stack.text, stack.name = written.document.text, written.name
-    repo = _repository(stack.layers, cwd, faults, required=written is None)
     defaults = repo / DEFAULTS if repo is not None else None
     if repo is not None and defaults is not None and defaults.is_file():
         _lay_defaults(stack, repo, _shown(defaults, cwd), faults)
@@ -221,8 +226,9 @@ def _found(repo: Path, layers: list[Layer]) -> Layer:
     return Layer(data, Places(Place(str(repo))))
 
 
-def _merged(layers: list[Layer], faults: Faults) -> Spec:
+def _merged(layers: list[Layer], templates: TemplatePlaces, faults: Faults) -> Spec:
     data = merge(layers, faults)
+    lay_template(data, faults, templates)
     look_across(data, faults)
     look_ahead(data, faults)
     return _shaped(data, faults)

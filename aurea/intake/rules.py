@@ -10,8 +10,6 @@ from aurea.domain.spec import PROVIDERS, ItemSpec, contradictions, split_model
 from aurea.intake.faults import Faults, KeyPath, did_you_mean
 from aurea.intake.layers import is_url
 
-TEMPLATES = ("loop",)
-
 # Values the contract knows and this version does not build.
 _LATER: Mapping[str, tuple[object, ...]] = {
     "land": ("pull_request",),
@@ -55,11 +53,6 @@ def look_ahead(data: Mapping[str, Any], faults: Faults) -> None:
         faults.add(("network",), "`network` as a list of hosts: not available yet; say `none` or `open`")
     if is_url(data.get("repo")):
         faults.add(("repo",), "a repository by URL: not available yet; clone it and name the folder")
-    template = data.get("template")
-    if isinstance(template, str) and template not in TEMPLATES:
-        faults.add(
-            ("template",), f"`template: {template}`: not available yet; the templates are {', '.join(TEMPLATES)}"
-        )
 
 
 def check_names(data: Mapping[str, Any]) -> list[object] | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aurea.domain.spec import PROVIDERS, ROLES, WORKERS, Spec
+from aurea.domain.template import Template
 
 # What an editor shows beside a key, by the definition it stands in.
 DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
@@ -40,7 +41,7 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "cache": "Whether answers are kept for later runs, where a role's options pin temperature 0 or a seed.",
         "items": "The plan, written by hand. Absent: the planner writes it.",
         "cassette": "Recording that provider `replay` plays, relative to this file.",
-        "template": "Shape of the delivery line.",
+        "template": "Where items come from and the line they walk: loop, pipeline, single, one of yours, or its path.",
         "sandbox": "What commands run in.",
         "network": "Network of agents' tools and checks: `none`, `open`, or a list of hosts.",
         "web_search": "Whether agents may search the web.",
@@ -125,6 +126,18 @@ def spec_schema() -> dict[str, Any]:
     properties["roles"]["propertyNames"] = {"enum": list(ROLES)}
     schema["$defs"]["Budgets"]["properties"]["roles"]["propertyNames"] = {"enum": list(ROLES)}
     properties["limits"]["propertyNames"] = {"enum": list(PROVIDERS)}
+DESCRIPTIONS_OF_TEMPLATE: Mapping[str, str] = {
+    "schema": "Always `aurea.template/1`.",
+    "description": "What it is for, in one line.",
+    "plan": "`planner`: a planner writes the items. Absent: the same, unless there are `items`.",
+    "items": "The work items, as in a spec; goal, title and criteria may hold {objective}, {acceptance} and {project}.",
+    "line": "The phases of every attempt in order; those of a list in the list work at the same time. Then it lands.",
+    "rejected": "Where a failed item goes back to: the plan `after` that many failed attempts, or always `implement`.",
+    "reviewers": "The reviewers of specs that name none.",
+    "review_loops": "The same as in a spec, for specs that do not say.",
+    "max_attempts": "The same as in a spec, for specs that do not say.",
+}
+
     schema["$defs"]["ItemSpec"]["properties"]["role"]["enum"] = list(WORKERS)
     schema["required"] = ["project"]
     schema["oneOf"] = [{"required": ["objective"]}, {"required": ["task_description"]}]
@@ -134,3 +147,21 @@ def spec_schema() -> dict[str, Any]:
         "title": "Aurea spec",
         "description": "What Aurea is asked to deliver. Keys that are not listed are errors.",
     }
+    properties["template"] = {"type": "string", "default": "loop", "description": properties["template"]["description"]}
+    del schema["$defs"]["Route"]
+
+
+def template_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of a template file."""
+    schema = Template.model_json_schema()
+    for key, text in DESCRIPTIONS_OF_TEMPLATE.items():
+        schema["properties"][key] = {**schema["properties"][key], "description": text}
+        schema["properties"][key].pop("title", None)
+    item = schema["$defs"]["TemplateItem"]["properties"]
+    for key, text in DESCRIPTIONS["ItemSpec"].items():
+        item[key] = {**item[key], "description": text}
+    item["role"]["enum"] = list(WORKERS)
+    item["line"]["description"] = "The line of this item alone. Absent: that of the template."
+    words = "Where the items of a run come from, and the line that they walk. Keys that are not listed are errors."
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": dialect, **schema, "title": "Aurea template", "description": words}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -92,7 +92,20 @@ def yaml_words(fault: MarkedYAMLError) -> tuple[Any, str]:
     return fault.problem_mark or fault.context_mark, words.replace("'\\x00'", "the end")
 
 
-def tell(errors: Iterable[ErrorDetails], data: Any, faults: Faults) -> None:
+def keys_of_spec(path: KeyPath) -> Iterable[str]:
+    """The keys that are known in the mapping at `path` of a spec."""
+    if not path:
+        return (*Spec.model_fields, "task_description")
+    part = _PARTS.get(str(path[0]))
+    return part.model_fields if part is not None else ()
+
+
+def tell(
+    errors: Iterable[ErrorDetails],
+    data: Any,
+    faults: Faults,
+    keys_at: Callable[[KeyPath], Iterable[str]] = keys_of_spec,
+) -> None:
     """Add pydantic's errors about `data` to `faults`; those of one value (branches of a choice) become one."""
     by_place: dict[tuple[KeyPath, bool], list[ErrorDetails]] = {}
     for error in errors:
@@ -100,7 +113,7 @@ def tell(errors: Iterable[ErrorDetails], data: Any, faults: Faults) -> None:
         key = error["type"] == "extra_forbidden" or error["loc"][-1:] == ("[key]",)
         by_place.setdefault((path, key), []).append(error)
     for (path, key), about in by_place.items():
-        faults.add(path, _words(path, about), key=key)
+        faults.add(path, _words(path, about, keys_at), key=key)
 
 
 def _real(loc: Sequence[str | int], data: Any, *, past: bool) -> KeyPath:
@@ -117,12 +130,12 @@ def _real(loc: Sequence[str | int], data: Any, *, past: bool) -> KeyPath:
     return tuple(path)
 
 
-def _words(path: KeyPath, errors: Sequence[ErrorDetails]) -> str:
+def _words(path: KeyPath, errors: Sequence[ErrorDetails], keys_at: Callable[[KeyPath], Iterable[str]]) -> str:
     kinds = {error["type"] for error in errors}
     if "missing" in kinds:
         return "required, and not given" + ("; write it, or say --objective TEXT" if path == ("objective",) else "")
     if "extra_forbidden" in kinds:
-        return f"unknown key {path[-1]!r}{did_you_mean(path[-1], _keys_at(path[:-1]))}"
+        return f"unknown key {path[-1]!r}{did_you_mean(path[-1], keys_at(path[:-1]))}"
     told = [error for error in errors if error["type"] == "value_error"]
     if told:
         words = "; ".join(str(error.get("ctx", {}).get("error", error["msg"])) for error in told)
@@ -168,11 +181,3 @@ def _instead(value: Any, expected: Sequence[str], errors: Sequence[ErrorDetails]
 
 def _number(value: float) -> str:
     return f"{value:g}" if value < 1e5 else f"{value:.0f}"
-
-
-def _keys_at(path: KeyPath) -> Iterable[str]:
-    """The keys that are known in the mapping at `path`."""
-    if not path:
-        return (*Spec.model_fields, "task_description")
-    part = _PARTS.get(str(path[0]))
-    return part.model_fields if part is not None else ()

@@ -39,7 +39,7 @@ COMMANDS = {
     "down": ("surfaces.cli.up:down", "Stop the local Prefect server of this home."),
     "clean": ("surfaces.cli.clean:clean", "Remove workspaces, and what old runs left, that nobody needs."),
     "verify": ("surfaces.cli.look:verify", "Recompute the ledger's chain and the manifest's hashes."),
-    "schema": ("surfaces.cli.look:schema", "JSON schema of spec, run, event, manifest or question."),
+    "schema": ("surfaces.cli.look:schema", "JSON schema of spec, template, run, event, manifest or question."),
     "migrate": ("surfaces.cli.migrate:migrate", "Bring the ledger to the schema of this version."),
     "doctor": ("surfaces.cli.doctor:doctor", "What works here, what is missing, what to do."),
 }

@@ -190,18 +190,22 @@ def verify(run: str | None = None, /, *, json: Json = False) -> int:
     return 0 if found.ok else 1
 
 
-def schema(what: Literal["spec", "run", "event", "manifest", "question"] = "spec", /) -> int:
+def schema(what: Literal["spec", "template", "run", "event", "manifest", "question"] = "spec", /) -> int:
     """JSON schema of what Aurea reads and writes.
 
     Parameters
     ----------
     what
-        spec, run, event, manifest or question.
+        spec, template, run, event, manifest or question.
     """
     if what == "spec":
         from aurea.intake.schema import spec_schema
 
         context.print_json(spec_schema())
+    elif what == "template":
+        from aurea.intake.schema import template_schema
+
+        context.print_json(template_schema())
     else:
         from aurea.reporting.schemas import schema_of
 

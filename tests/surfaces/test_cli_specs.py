@@ -80,7 +80,6 @@ LATER = {
     "network: [pypi.org]": "network: `network` as a list of hosts: not available yet",
     "web_search: true": "web_search: `web_search: true`: not available yet",
     "mcp: [{url: x}]": "mcp: `mcp`: not available yet",
-    "template: graph": "template: `template: graph`: not available yet; the templates are loop",
 }
 
 

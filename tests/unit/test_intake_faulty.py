@@ -66,7 +66,7 @@ LINES = [
     ("web_search: true", "4:13: web_search: `web_search: true`: not available yet"),
     ("web_search: yes", "4:13: web_search: must be `true` or `false`, not 'yes'"),
     ("mcp: [x]", "4:6: mcp: `mcp`: not available yet"),
-    ("template: graph", "4:11: template: `template: graph`: not available yet; the templates are loop"),
+    ("template: graph", "4:11: template: unknown template 'graph'; there are loop, pipeline, single; one of yours"),
     ("setup: npm ci", "4:8: setup: must be a list, not 'npm ci'"),
     ("setup: [python, -m, venv]", "4:17: setup.1: '-m' is an option, not a program"),
     ("setup: [[]]", "4:9: setup.0: must not be empty"),

@@ -87,7 +87,8 @@ def test_a_blocker_of_the_precheck_returns():
     given = verdict.decide(SPEC, state([(True, "")], [review("approve")], found), "a")
     assert given.decision == "return"
     assert "k.py: adds what looks like a private key" in given.reasons
-    assert not verdict.worth_reviewing(SPEC, state([(True, "")], [], found), "a")
+    assert verdict.spoilt(state([(True, "")], [], found), "a")
+    assert not verdict.spoilt(state([(True, "")], []), "a")
 
 
 def test_only_what_is_missing_is_still_to_be_done():

@@ -1,4 +1,4 @@
-"""The shape of a run's line: which phases an attempt passes through, and when a failed item goes back to the planner."""
+"""The route of work items: which phases an attempt passes through, and when a failed item goes back to the planner."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def line_problems(line: object) -> list[tuple[tuple[int, ...], str]]:
     found: list[tuple[tuple[int, ...], str]] = []
     seen: list[object] = []
     for index, entry in enumerate(line):
-        together = isinstance(entry, list | tuple)
-        if together and not entry:
+        group = entry if isinstance(entry, list | tuple) else (entry,)
+        if not group:
             found.append(((index,), "must not be empty"))
-        for inner, name in enumerate(entry if together else (entry,)):
-            where = (index, inner) if together else (index,)
-            found += [(where, words) for words in _phase_problems(name, seen, first=where == (0,))]
+        for inner, name in enumerate(group):
+            where = (index,) if group is not entry else (index, inner)
+            found += [(where, words) for words in _phase_problems(name, seen, first=index == 0 and len(group) == 1)]
             seen.append(name)
     found += [((), f"`{name}` is missing: nothing may land without it") for name in PROVING if name not in seen]
     return found
@@ -56,7 +56,7 @@ def _grouped(line: Any) -> Any:
 
 
 def _sound(line: tuple[tuple[Phase, ...], ...]) -> tuple[tuple[Phase, ...], ...]:
-    if found := line_problems([group if len(group) > 1 else group[0] for group in line if group]):
+    if found := line_problems(line):
         raise ValueError("; ".join(words for _, words in found))
     return line
 
@@ -70,7 +70,7 @@ Line = Annotated[
 LINE: tuple[tuple[Phase, ...], ...] = (("implement",), ("check", "review_precheck"), ("review",))
 
 
-class Shape(BaseModel):
+class Route(BaseModel):
     """What a template, by its `name`, makes of a run beside its items; recorded with the run.
 
     `line` is walked by every item that has none in `lines`. An item that a planner wrote goes back to it after
@@ -88,4 +88,4 @@ class Shape(BaseModel):
         return self.lines.get(item, self.line)
 
 
-LOOP = Shape(name="loop")  # what the shipped template of that name says
+LOOP = Route(name="loop")  # what the shipped template of that name says
