@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 
 class RawServer:
-    """Answers every request with `status` and `answer` (a document, or text as it is), and keeps what was asked."""
+    """Answers every request with `status` and `answer` (a document, or text as it is), and keeps what was asked.
+
+    `seen` is called with every request, before it is answered.
+    """
 
     def __init__(self) -> None:
         self.status = "200 OK"
@@ -20,6 +23,7 @@ class RawServer:
         self.headers: dict[str, str] = {}
         self.body: dict[str, Any] = {}
         self.url = ""
+        self.seen: Callable[[], None] = lambda: None
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -28,6 +32,7 @@ class RawServer:
                 self.path = first.split(" ")[1]
                 self.headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in rest if line)}
                 self.body = json.loads(await reader.readexactly(int(self.headers["content-length"])))
+                self.seen()
                 writer.write(self._reply())
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -146,7 +146,14 @@ BODIES: dict[str, dict[str, Any]] = {
     "chat": {**CHAT, "max_completion_tokens": 777},
     "openrouter": {**CHAT, "model": "openai/gpt-5-mini", "max_tokens": 777},
     "glm": {**CHAT, "model": "glm-4.6", "max_tokens": 777},
-    "mlx": {**CHAT, "model": "qwen", "max_completion_tokens": 777},
+    # The one that is asked for a stream, wherever it is.
+    "mlx": {
+        **CHAT,
+        "model": "qwen",
+        "max_completion_tokens": 777,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    },
 }
 
 

@@ -79,6 +79,11 @@ class Endpoint:
         return any(host == name or host.endswith("." + name) for name in self.provider.hosts)
 
     @property
+    def streams(self) -> bool:
+        """Whether the server is known to give its answers piece by piece. Others may be proxies that do not."""
+        return self.vendor or self.provider.name in ("ollama", "mlx")
+
+    @property
     def shown(self) -> str:
         """The address without credentials that may stand in it."""
         parts = urlsplit(self.url)
@@ -132,24 +137,26 @@ def check_ready(name: str, environ: Mapping[str, str]) -> None:
 def model_for(spec: Spec, role: str, *, provider: str, model: str, named: str | None = None) -> ModelRef:
     """The model that plays `role`: `named` (a reviewer's own), else the role's, else `model`, the run's.
 
-    It is written `provider:model`; without a known provider in front the whole is a model of `provider`.
+    It is written `provider:model`; without a known provider in front the whole is a model of `provider`. A replay plays
+    all roles, whichever provider's they were when it was recorded.
     """
     choice = spec.roles.get(role)
     options: dict[str, Any] = dict(choice.options) if choice else {}
     text = named or (choice.model if choice else None) or model
     head, name = split_model(text)
     if head in PROVIDERS:
-        return ModelRef(provider=head, name=name, options=options)
+        return ModelRef(provider="replay" if provider == "replay" else head, name=name, options=options)
     return ModelRef(provider=provider, name=text, options=options)
 
 
 def fallbacks(spec: Spec, role: str, *, provider: str) -> tuple[ModelRef, ...]:
     """The models that go on for `role` where its own cannot, in order; `provider` is the run's.
 
-    Options are a provider's own words: they go to the fallbacks of the provider that they were written for alone.
+    Options are a provider's own words: they go to the fallbacks of the provider that they were written for alone. A
+    replay has none: whoever answered, it is in the cassette.
     """
     choice = spec.roles.get(role)
-    if choice is None:
+    if choice is None or provider == "replay":
         return ()
     own = split_model(choice.model or "")[0]
     meant = own if own in PROVIDERS else provider

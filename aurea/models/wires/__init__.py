@@ -33,30 +33,33 @@ class LoadingWire(Wire, Protocol):
         ...
 
 
-def open_wire(provider: str, environ: Mapping[str, str], *, headers: bool | str = True) -> Wire:
+def open_wire(
+    provider: str, environ: Mapping[str, str], *, headers: bool | str = True, stream: bool | str = "auto"
+) -> Wire:
     """A client of `provider`, addressed and keyed by the vendor's variables in `environ`; else as `wire_at`."""
-    return wire_at(endpoint(provider, environ), headers=headers)
+    return wire_at(endpoint(provider, environ), headers=headers, stream=stream)
 
 
-def wire_at(there: Endpoint, *, headers: bool | str = True) -> Wire:
+def wire_at(there: Endpoint, *, headers: bool | str = True, stream: bool | str = "auto") -> Wire:
     """A client of the server `there`.
 
-    `headers`: send our own headers, `always` to the vendor's own hosts as well. Takes seconds, since it imports the
-    vendor's library.
+    `headers`: send our own headers, `always` to the vendor's own hosts as well. `stream`: ask for answers piece by
+    piece; `auto`: of servers that are known to give them so. Takes seconds, since it imports the vendor's library.
     """
+    streams = there.streams if stream == "auto" else stream is True
     match there.provider.name:
         case "anthropic":
             from aurea.models.wires.anthropic import AnthropicWire
 
-            return AnthropicWire(there, headers=headers)
+            return AnthropicWire(there, headers=headers, stream=streams)
         case "google":
             from aurea.models.wires.google import GoogleWire
 
-            return GoogleWire(there, headers=headers)
+            return GoogleWire(there, headers=headers, stream=streams)
         case "openai" | "openrouter" | "glm" | "mlx":
             from aurea.models.wires.openai import OpenAIWire
 
-            return OpenAIWire(there, headers=headers)
+            return OpenAIWire(there, headers=headers, stream=streams)
         case "ollama":
             from aurea.models.wires.ollama import OllamaWire
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx2
+from pydantic_ai import messages as pai
 from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 
 from aurea.domain.messages import ModelReply, ModelRequest
-from aurea.models.faults import Server, fault
+from aurea.models.faults import BlockedFault, PermanentFault, Server, TransientFault, fault
+from aurea.models.hearing import ear
 from aurea.models.providers import Endpoint
-from aurea.models.wires.errors import classify
+from aurea.models.wires.errors import classify, refuses_streams
+from aurea.models.wires.gather import Gatherer
 from aurea.models.wires.plain import own_headers
+from aurea.models.wires.reader import Streaming, as_stream
 from aurea.models.wires.translate import to_messages, to_parameters, to_reply
 
 CONNECT_S = 10.0
@@ -23,12 +27,17 @@ CONNECT_S = 10.0
 class VendorWire(ABC):
     """One server, asked through pydantic-ai's model of its format.
 
-    `headers`: send our own headers (`always`: to the vendor's own hosts as well). A subclass gives the model, with a
-    client of the vendor's library that tries nothing again by itself: tries are counted and paid for in the layers above.
+    `headers`: send our own headers (`always`: to the vendor's own hosts as well). `stream`: ask for answers piece by
+    piece, until the server turns out to give none. A subclass gives the model, with a client of the vendor's library
+    that tries nothing again by itself: tries are counted and paid for in the layers above.
     """
 
-    def __init__(self, endpoint: Endpoint, *, headers: bool | str = True) -> None:
+    gatherer: ClassVar[type[Gatherer]]
+    """What puts a streamed answer of this format together."""
+
+    def __init__(self, endpoint: Endpoint, *, headers: bool | str = True, stream: bool = False) -> None:
         self.endpoint = endpoint
+        self.stream = stream
         self._headers = headers == "always" or (headers is True and not endpoint.vendor)
         self._models: dict[str, Model] = {}
 
@@ -42,8 +51,8 @@ class VendorWire(ABC):
         """The library's model of that name; made once."""
 
     @abstractmethod
-    def settings(self, request: ModelRequest) -> ModelSettings:
-        """Limits, headers (`extra_headers`) and the role's options, as the library takes them."""
+    def settings(self, request: ModelRequest, *, stream: bool = False) -> ModelSettings:
+        """Limits, headers (`extra_headers`), the role's options, and the wish for a stream, as the library takes them."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -51,22 +60,41 @@ class VendorWire(ABC):
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """One answer of the server; a `ModelFault` where there is none."""
-        model = self._models.get(request.model.name)
-        if model is None:
-            model = self._models[request.model.name] = self.make_model(request.model.name)
-        settings = self.settings(request)
-        messages = to_messages(request.messages, self.family, model.system)
+        call = Streaming(self.gatherer(ear())) if self.stream else None
         try:
-            response = await model.request(messages, settings, to_parameters(request.tools))
+            response = await self._response(request, call)
         except Exception as error:
-            known = classify(error, self.server(request), self.endpoint.key)
+            known = self._fault(request, error, call)
             if known is None:
                 raise
-            raise known from error
+            if call is None or call.begun or not refuses_streams(error):
+                raise known from error
+            # Some vendors stream to verified accounts alone. Nothing was done yet.
+            self.stream = False
+            return await self.complete(request)
+        if call is not None and call.plain:
+            self.stream = False
         reply = to_reply(request, response, self.family)
         if not reply.text and not reply.calls and reply.finish == "refused":
             raise fault("refused", self.server(request), "an empty answer, filtered")
         return reply
+
+    async def _response(self, request: ModelRequest, call: Streaming | None) -> pai.ModelResponse:
+        model = self._models.get(request.model.name)
+        if model is None:
+            model = self._models[request.model.name] = self.make_model(request.model.name)
+        settings = self.settings(request, stream=call is not None)
+        messages = to_messages(request.messages, self.family, model.system)
+        with as_stream(call):
+            return await model.request(messages, settings, to_parameters(request.tools))
+
+    def _fault(
+        self, request: ModelRequest, error: Exception, call: Streaming | None
+    ) -> TransientFault | BlockedFault | PermanentFault | None:
+        known = classify(error, self.server(request), self.endpoint.key)
+        if known is not None and call is not None and call.begun:
+            known.maybe_billed = True  # the model was at work, whatever ended it
+        return known
 
     def server(self, request: ModelRequest) -> Server:
         """Whom a request goes to, for messages."""

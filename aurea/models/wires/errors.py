@@ -9,7 +9,9 @@ import httpx2
 from pydantic_ai import exceptions as pai
 
 from aurea.models.faults import STATUSES, BlockedFault, Kind, PermanentFault, Server, TransientFault, fault
+from aurea.models.wires.gather import mapping
 from aurea.models.wires.plain import redact
+from aurea.models.wires.reader import Broke
 
 # From the most to the least particular: the first that fits is the kind.
 CATEGORIES: tuple[tuple[type[BaseException], Kind], ...] = (
@@ -37,6 +39,7 @@ CATEGORIES: tuple[tuple[type[BaseException], Kind], ...] = (
 )
 LIBRARIES = frozenset({"openai", "anthropic", "google"})
 REFUSALS = ("content_filter", "content_policy_violation", "responsibleaipolicyviolation")
+_STREAMS = re.compile(r"\bstream(s|ed|ing|_options)?\b", re.IGNORECASE)
 # What vendors say in words alone, behind a status that means something else or nothing.
 SAID: tuple[tuple[Kind, str], ...] = (
     (
@@ -61,6 +64,9 @@ WORDS = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in SA
 
 def classify(error: Exception, server: Server, key: str = "") -> TransientFault | BlockedFault | PermanentFault | None:
     """The fault that `error` means; None where it is no failure of a model call. `key` never shows in the message."""
+    for cause in _chain(error):
+        if isinstance(cause, Broke):
+            return fault(cause.kind, server, redact(str(cause), key), maybe_billed=True)
     kind = _kind(error)
     if kind is None:
         return None
@@ -68,6 +74,15 @@ def classify(error: Exception, server: Server, key: str = "") -> TransientFault 
     doubtful = None if kind != "connection" else getattr(error, "phase", None) in ("write", "read")
     retry_after = getattr(error, "retry_after", None)
     return fault(kind, server, redact(_said(error), key), retry_after=retry_after, maybe_billed=doubtful)
+
+
+def refuses_streams(error: Exception) -> bool:
+    """Whether a server refused a request because it asked for a stream."""
+    if not isinstance(error, pai.ModelHTTPError) or error.status_code not in (400, 403, 422):
+        return False
+    body = mapping(error.body)
+    named = str((mapping(body.get("error")) or body).get("param"))
+    return named in ("stream", "stream_options") or bool(_STREAMS.search(_said(error)))
 
 
 def _kind(error: Exception) -> Kind | None:
@@ -114,9 +129,16 @@ def _said(error: Exception) -> str:
 
 def _root(error: BaseException) -> BaseException:
     """What lies at the bottom of a failure to connect; the wrappers around it say less."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
+    *_, last = _chain(error)
+    return last
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, and what it was raised from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
 
 
 def _messages(body: object) -> Iterator[str]:

@@ -19,6 +19,8 @@ from aurea.models.options import body_options
 from aurea.models.prices import output_limit
 from aurea.models.providers import Endpoint
 from aurea.models.wires.base import CONNECT_S, VendorWire, timeout_of
+from aurea.models.wires.gather_vendors import GoogleGatherer
+from aurea.models.wires.reader import StreamReader, streaming
 
 PROFILE = GoogleModelProfile(json_schema_transformer=None)
 # Options are fields of `generationConfig`, as the vendor's documents have them; these stand beside it in the body.
@@ -31,23 +33,36 @@ class OpenGoogleSettings(GoogleModelSettings, total=False):
     google_body: dict[str, Any]
 
 
+class GoogleHttp(StreamReader):
+    """A client that asks for a stream as this API has it: under another name of the method."""
+
+    def build_request(self, method: str, url: httpx2.URL | str, **more: Any) -> httpx2.Request:
+        """As the library's."""
+        if streaming() is not None and str(url).endswith(":generateContent"):
+            url = f"{str(url).removesuffix(':generateContent')}:streamGenerateContent?alt=sse"
+        return super().build_request(method, url, **more)
+
+
 class GoogleWire(VendorWire):
     """A server that speaks the Gemini API."""
 
-    def __init__(self, endpoint: Endpoint, *, headers: bool | str = True) -> None:
-        super().__init__(endpoint, headers=headers)
-        self._http = httpx2.AsyncClient(timeout=timeout_of(120.0), event_hooks={"request": [_connect_sooner]})
+    gatherer = GoogleGatherer
+
+    def __init__(self, endpoint: Endpoint, *, headers: bool | str = True, stream: bool = False) -> None:
+        super().__init__(endpoint, headers=headers, stream=stream)
+        self._http = GoogleHttp(timeout=timeout_of(120.0), event_hooks={"request": [_connect_sooner]})
         self._provider = GoogleProvider(api_key=endpoint.key or "none", http_client=self._http, base_url=endpoint.url)
 
     def make_model(self, name: str) -> GoogleModel:
         """The Gemini API."""
         return OpenGoogleModel(name, provider=self._provider, profile=PROFILE)
 
-    def settings(self, request: ModelRequest) -> OpenGoogleSettings:
+    def settings(self, request: ModelRequest, *, stream: bool = False) -> OpenGoogleSettings:
         """Limits, headers, and the role's options under the names of the API."""
         options = body_options(request.model)
-        # The server is told how long anybody waits for it.
-        waits = {"X-Server-Timeout": str(math.ceil(request.timeout_s))}
+        # The server is told how long anybody waits for it; a stream is waited for as long as it goes on.
+        patience = (request.remaining_s or math.inf) if stream else request.timeout_s
+        waits = {"X-Server-Timeout": str(math.ceil(patience))} if math.isfinite(patience) else {}
         settings = OpenGoogleSettings(
             timeout=request.timeout_s,
             extra_headers=self.extra_headers(request) | waits,

@@ -20,11 +20,13 @@ import ollama
 
 from aurea.domain.messages import ModelReply, ModelRequest
 from aurea.models.faults import Server, fault
+from aurea.models.hearing import ear
 from aurea.models.prices import estimate_tokens
 from aurea.models.providers import Endpoint
 from aurea.models.wires import ollama_faults as faults
 from aurea.models.wires.ollama_format import LEAST_CONTEXT, Answer, to_body, to_load, words
 from aurea.models.wires.plain import own_headers
+from aurea.models.wires.sse import lines as lines_of
 
 CONNECT_S = 10.0
 LOAD_S = 300.0  # a large model from a slow disk takes minutes, and a client that leaves ends the loading
@@ -88,7 +90,7 @@ class OllamaWire:
         """
         body, server = self._body(request), self._server(request)
         self._check_room(request, server)
-        answer = Answer()
+        answer = Answer(ear())
         try:
             async with self._answering(request, body, server) as lines:
                 async for line in lines:
@@ -118,10 +120,10 @@ class OllamaWire:
         watch = asyncio.timeout_at(min(now() + FIRST_EVENT * request.timeout_s, end))
 
         async def watched(response: httpx.Response) -> AsyncIterator[str]:
-            async for line in response.aiter_lines():
+            async for line in lines_of(response.aiter_bytes()):
                 watch.reschedule(min(now() + request.timeout_s, end))
                 if line.strip():
-                    yield line
+                    yield line.decode("utf-8", "replace")
 
         try:
             async with watch, self._http.stream("POST", "/api/chat", json=body, headers=headers) as response:

@@ -20,6 +20,7 @@ from aurea.domain.messages import (
     Usage,
     UserMessage,
 )
+from aurea.models.hearing import Deaf, Ear
 from aurea.models.options import body_options
 from aurea.models.prices import estimate_tokens, output_limit
 from aurea.models.wires.plain import to_arguments, unique_ids
@@ -88,9 +89,10 @@ def words(request: ModelRequest) -> int:
 
 
 class Answer:
-    """An answer that comes in pieces, one JSON object each."""
+    """An answer that comes in pieces, one JSON object each; `ear` is told what they say."""
 
-    def __init__(self) -> None:
+    def __init__(self, ear: Ear | None = None) -> None:
+        self._ear = ear or Deaf()
         self.text: list[str] = []
         self.thinking: list[str] = []
         self.calls: list[dict[str, Any]] = []
@@ -101,9 +103,16 @@ class Answer:
         """Take in the next piece."""
         said = piece.get("message")
         message: dict[str, Any] = said if isinstance(said, dict) else {}
-        self.text.append(str(message.get("content") or ""))
-        self.thinking.append(str(message.get("thinking") or ""))
-        self.calls += [call for call in message.get("tool_calls") or () if isinstance(call, dict)]
+        if text := str(message.get("content") or ""):
+            self.text.append(text)
+            self._ear.hear("text", text)
+        if thought := str(message.get("thinking") or ""):
+            self.thinking.append(thought)
+            self._ear.hear("reasoning", thought)
+        for call in message.get("tool_calls") or ():
+            if isinstance(call, dict):
+                self.calls.append(call)
+                self._ear.hear("tool", str((call.get("function") or {}).get("name") or ""))
         self.model = str(piece.get("model") or self.model)
         if piece.get("done"):
             self.end = piece

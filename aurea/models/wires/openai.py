@@ -24,7 +24,9 @@ from aurea.models.options import api_of, body_options
 from aurea.models.prices import output_limit
 from aurea.models.providers import Endpoint
 from aurea.models.wires.base import VendorWire, cache_key, timeout_of
+from aurea.models.wires.gather import ChatGatherer
 from aurea.models.wires.plain import NO_CALL_ID
+from aurea.models.wires.reader import StreamReader
 from aurea.models.wires.responses import ResponsesWire
 
 # Schemas go out as they are, and what the user sets is sent: the server judges it, not a table of model names.
@@ -53,17 +55,27 @@ DIALECTS = {
 }
 
 
+class OpenAIHttp(StreamReader, openai.DefaultAsyncHttpxClient):
+    """The library's own client, whose streamed answers are put together."""
+
+
 class OpenAIWire(VendorWire):
     """One server that speaks chat completions, or where the option `api` of a role says so, Responses."""
 
-    def __init__(self, endpoint: Endpoint, *, headers: bool | str = True) -> None:
-        super().__init__(endpoint, headers=headers)
+    gatherer = ChatGatherer
+
+    def __init__(self, endpoint: Endpoint, *, headers: bool | str = True, stream: bool = False) -> None:
+        super().__init__(endpoint, headers=headers, stream=stream)
         self._dialect = DIALECTS[endpoint.provider.name]
         self._client = openai.AsyncOpenAI(
-            api_key=endpoint.key or "none", base_url=endpoint.url, max_retries=0, timeout=timeout_of(120.0)
+            api_key=endpoint.key or "none",
+            base_url=endpoint.url,
+            max_retries=0,
+            timeout=timeout_of(120.0),
+            http_client=OpenAIHttp(),
         )
         self._provider = OpenAIProvider(openai_client=self._client)
-        self._responses = ResponsesWire(endpoint, self._client, headers=headers)
+        self._responses = ResponsesWire(endpoint, self._client, headers=headers, stream=stream)
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """One answer of the server, asked in the way that the role's options say."""
@@ -79,7 +91,7 @@ class OpenAIWire(VendorWire):
         """Let go of the connections."""
         await self._client.close()
 
-    def settings(self, request: ModelRequest) -> OpenAIChatModelSettings:
+    def settings(self, request: ModelRequest, *, stream: bool = False) -> OpenAIChatModelSettings:
         """Limits, headers, and the role's options as fields of the request body, under the server's own names."""
         body = body_options(request.model)
         settings = OpenAIChatModelSettings(
@@ -92,6 +104,8 @@ class OpenAIWire(VendorWire):
             settings["max_tokens"] = output_limit(request)
         if self.endpoint.vendor and self._dialect.caches_by_key and "prompt_cache_key" not in body:
             settings["openai_prompt_cache_key"] = cache_key(request)
+        if stream:  # what was used is told of a stream only where that is asked for
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
         if body:
             settings["extra_body"] = body
         return settings

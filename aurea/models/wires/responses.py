@@ -13,6 +13,7 @@ from aurea.models.options import body_options
 from aurea.models.prices import output_limit
 from aurea.models.providers import Endpoint
 from aurea.models.wires.base import VendorWire, cache_key, timeout_of
+from aurea.models.wires.gather_vendors import ResponsesGatherer
 
 # As with chat completions; but only models that think may be asked for their reasoning, and it is theirs to send back.
 PROFILE = OpenAIModelProfile(json_schema_transformer=None, openai_supports_reasoning=False)
@@ -24,8 +25,12 @@ class ResponsesWire(VendorWire):
     Nothing is kept at the server: the conversation goes out whole each time, with the model's encrypted reasoning.
     """
 
-    def __init__(self, endpoint: Endpoint, client: openai.AsyncOpenAI, *, headers: bool | str = True) -> None:
-        super().__init__(endpoint, headers=headers)
+    gatherer = ResponsesGatherer
+
+    def __init__(
+        self, endpoint: Endpoint, client: openai.AsyncOpenAI, *, headers: bool | str = True, stream: bool = False
+    ) -> None:
+        super().__init__(endpoint, headers=headers, stream=stream)
         self._provider = OpenAIProvider(openai_client=client)
 
     @property
@@ -37,7 +42,7 @@ class ResponsesWire(VendorWire):
         """The Responses of OpenAI."""
         return OpenAIResponsesModel(name, provider=self._provider, profile=_profile)
 
-    def settings(self, request: ModelRequest) -> OpenAIResponsesModelSettings:
+    def settings(self, request: ModelRequest, *, stream: bool = False) -> OpenAIResponsesModelSettings:
         """Limits, headers, the key of the prompt cache, and the role's options as fields of the request body."""
         body = body_options(request.model)
         settings = OpenAIResponsesModelSettings(
@@ -49,6 +54,8 @@ class ResponsesWire(VendorWire):
             settings["openai_store"] = False
         if self.endpoint.vendor and "prompt_cache_key" not in body:
             settings["openai_prompt_cache_key"] = cache_key(request)
+        if stream:
+            body["stream"] = True
         if body:
             settings["extra_body"] = body
         return settings
