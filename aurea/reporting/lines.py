@@ -64,6 +64,8 @@ def _run(fact: ev.AnyFact) -> str:
             return "resumed" + (f" with {changes}" if changes else "")
         case ev.RunLinked():
             return f"watch it at {fact.ui_url}" if fact.ui_url else f"flow run {fact.flow_run}"
+        case ev.RunEnded(state="waiting") if fact.reason:
+            return fact.reason  # `waits for a person: …`
         case ev.RunEnded():
             return fact.state + (f": {fact.reason}" if fact.reason else "")
         case ev.RunCleaned():

@@ -54,7 +54,7 @@ def test_plain_lines_begin_with_the_run_the_sandbox_and_where_to_watch(notes):
         "run 20260301-notes · watch at http://127.0.0.1:4200 · sandbox process (does not prevent: reading your home folder)"
     )
     assert any(line.endswith("check tests failed (exit 1, 2.1s)") for line in said)
-    assert said[-1].endswith("waiting: waits for a person: Docs: what now?")
+    assert said[-1].endswith("run           waits for a person: Docs: what now?")
 
 
 def test_what_was_told_before_is_not_told_again(notes):

@@ -98,7 +98,7 @@ def test_a_line_says_when_where_and_what(notes):
     assert "12:00:22 api #1        check tests failed (exit 1, 2.1s)" in lines
     assert "12:00:16 storage #1    landed as 111111111111" in lines
     assert not any("gate" in line or "write_file" in line for line in lines)
-    assert lines[-1].startswith("12:00:40 run           waiting")
+    assert lines[-1] == "12:00:40 run           waits for a person: Docs: what now?"
 
 
 def test_every_type_of_event_has_words_of_its_own(notes):
