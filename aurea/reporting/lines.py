@@ -64,10 +64,9 @@ def _run(fact: ev.AnyFact) -> str:
             return "resumed" + (f" with {changes}" if changes else "")
         case ev.RunLinked():
             return f"watch it at {fact.ui_url}" if fact.ui_url else f"flow run {fact.flow_run}"
-        case ev.RunEnded(state="waiting") if fact.reason:
-            return fact.reason  # `waits for a person: …`
         case ev.RunEnded():
-            return fact.state + (f": {fact.reason}" if fact.reason else "")
+            said = [fact.reason] if fact.state == "waiting" else [fact.state, fact.reason]  # `waits for a person: …`
+            return ": ".join(filter(None, said)) or fact.state
         case ev.RunCleaned():
             folder = " and the run folder" if fact.folder else ""
             return f"cleaned: {many(fact.refs, 'attempt ref')}{folder} removed"
