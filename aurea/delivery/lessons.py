@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from aurea.domain.evidence import Finding
 from aurea.domain.state import Attempt, RunState
 
 WORDS = 500
 OUTPUT_WORDS = 220
+CLAIMS = 4
 
 
 def lessons(state: RunState, item: str) -> str:
@@ -24,6 +26,8 @@ def lesson(state: RunState, attempt: Attempt) -> str:
         parts.append(f"Tried: {tried}")
         if attempt.ended.report.unfinished:
             parts.append(f"Left to do: {'; '.join(attempt.ended.report.unfinished)}")
+    if claims := [claim for claim in attempt.claims if claim.severity == "minor"]:
+        parts.append("Its report said what was not so: " + "; ".join(_said(claim) for claim in claims[:CLAIMS]))
     for evidence in (state.evidence[i] for i in attempt.checks):
         if not evidence.passed:
             parts.append(
@@ -34,6 +38,10 @@ def lesson(state: RunState, attempt: Attempt) -> str:
     if attempt.refused and attempt.refused.details:
         parts.append(attempt.refused.details)
     return "\n".join(parts)
+
+
+def _said(claim: Finding) -> str:
+    return f"{claim.file}: {claim.text}" if claim.file else claim.text
 
 
 def limit(text: str, words: int = WORDS) -> str:

@@ -48,8 +48,13 @@ class Attempt:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What the precheck found."""
-        return self.precheck.findings if self.precheck else ()
+        """What the precheck found, in the change and then in what its agent says of it."""
+        return (*self.precheck.findings, *self.precheck.claims) if self.precheck else ()
+
+    @property
+    def claims(self) -> tuple[Finding, ...]:
+        """What its agent's report says and is not borne out, or leaves out."""
+        return self.precheck.claims if self.precheck else ()
 
     @property
     def state(self) -> str:
@@ -86,7 +91,7 @@ class Item:
 
     `question` is the open question about it, `asked` the one whose answer it waits for in `waiting_human`, answered or
     not; `held` is one that it shares with others, such as that for money. `hints` are what people told its agents;
-    `cancelled` is the reason of a person who cancelled it.
+    `by_person`: goal or criteria are a person's words; `cancelled` is the reason of a person who cancelled it.
     """
 
     spec: ItemSpec
@@ -99,6 +104,7 @@ class Item:
     asked: str | None = None
     held: str | None = None
     hints: list[str] = field(default_factory=list)
+    by_person: bool = False
     cancelled: str | None = None
 
     @property

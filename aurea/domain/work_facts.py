@@ -66,6 +66,26 @@ class ModelAsked(Fact):
     fingerprint: str
 
 
+Saying = Literal["text", "reasoning", "tool"]
+
+
+class ModelSaid(Fact):
+    """What came of an answer since the last such event, while the model still goes on; for those who watch alone.
+
+    `kind` text or reasoning: its words are in `body`; tool: there stand the names of tools that it begins to call. No
+    `body`: it writes the arguments of one. `tokens`: about so many have come in all.
+    """
+
+    type: Literal["model.said"] = "model.said"
+    level: ClassVar[Level] = "debug"
+    conversation: str
+    role: str
+    step: int
+    kind: Saying
+    body: str = ""
+    tokens: int
+
+
 class ModelAnswered(Fact):
     """The answer is on disk (`body`). `usd` is what it cost; `seconds` what it took.
 
@@ -154,12 +174,13 @@ class CheckEnded(Fact):
 
 
 class PrecheckEnded(Fact):
-    """The model-free look at an attempt's change."""
+    """The model-free look at an attempt's change. `claims` is what its agent's report says and is not borne out."""
 
     type: Literal["precheck.ended"] = "precheck.ended"
     passed: bool
     tree: str
     findings: tuple[Finding, ...] = ()
+    claims: tuple[Finding, ...] = Field(default=(), exclude_if=lambda value: not value)
 
 
 class ReviewEnded(Fact):

@@ -158,6 +158,7 @@ def _attempt(attempt: st.Attempt, until: datetime | None) -> sh.AttemptEntry:
         checks=list(attempt.checks),
         reviews=list(attempt.reviews),
         findings=list(attempt.findings),
+        not_borne_out=sum(claim.severity == "minor" for claim in attempt.claims),
         report=ended.report if ended else None,
         seconds=round(ended.seconds, 3) if ended else _seconds(attempt.started, until),
         started_at=timestamp(attempt.started),

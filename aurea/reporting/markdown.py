@@ -8,7 +8,7 @@ from typing import Any
 
 from aurea.reporting.commands import next_commands
 from aurea.reporting.svg import data_uri
-from aurea.reporting.text import clean, count, duration, many, money, one_line, otherwise, spending, why_not
+from aurea.reporting.text import clean, count, doubts, duration, many, money, one_line, otherwise, spending, why_not
 
 _MOST_ROWS = 200
 _TAIL_LINES = 12
@@ -158,6 +158,11 @@ def _attempts(document: dict[str, Any]) -> list[str]:
         for item, a in tried
     ]  # fmt: skip
     parts = ["## Attempts", table(("item", "attempt", "state", "model", "time", "cost", "why it did not land"), rows)]
+    doubted = [
+        f"- {escaped(item['title'])}, attempt {a['number']}: {escaped(doubts(a))}" for item, a in tried if doubts(a)
+    ]
+    if doubted:
+        parts.append("Reports of agents, held against what is known:\n\n" + "\n".join(doubted))
     evidence = {entry["id"]: entry for entry in document["evidence"]}
     lessons = [lesson for item, a in tried if a["state"] == "failed" for lesson in _lesson(item, a, evidence)]
     return [*parts, "### What failed attempts taught", *lessons] if lessons else parts

@@ -57,7 +57,8 @@ class LandedEntry(Shape):
 class AttemptEntry(Shape):
     """One try at an item. `seconds` is the agent's time; `checks` and `reviews` name evidence.
 
-    `fallbacks` are models that went on where `model` had no capacity or was down.
+    `fallbacks` are models that went on where `model` had no capacity or was down. `not_borne_out` counts the statements
+    of its report that were found not to hold; `findings` names them.
     """
 
     number: int
@@ -74,6 +75,7 @@ class AttemptEntry(Shape):
     checks: list[str]
     reviews: list[str]
     findings: list[Finding]
+    not_borne_out: int = 0
     report: Report | None
     seconds: float
     started_at: str

@@ -67,6 +67,11 @@ def many(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def doubts(attempt: Mapping[str, Any]) -> str:
+    """What is to be said of an agent's report that does not hold in all it says; empty where it does, as far as is known."""
+    return f"report: {many(attempt['not_borne_out'], 'statement')} not borne out" if attempt["not_borne_out"] else ""
+
+
 def why_not(item: Mapping[str, Any]) -> str:
     """Why an item of a run document has not landed: what moved it last, and what its last attempt failed of."""
     if item["state"] == "planned":

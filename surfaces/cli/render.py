@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from aurea.reporting.commands import next_commands
 from aurea.reporting.lines import event_line
-from aurea.reporting.text import clean, count, duration, many, money, one_line, otherwise, spending, why_not
+from aurea.reporting.text import clean, count, doubts, duration, many, money, one_line, otherwise, spending, why_not
 from surfaces.cli.palette import MARKS, STYLES
 
 if TYPE_CHECKING:
@@ -208,6 +208,11 @@ def _print_attempt(console: Console, document: Document, attempt: Document, evid
         console.print("  " + one_line(attempt["reason"]), soft_wrap=True)
     if attempt["ref"]:
         console.print(f"  {attempt['ref']}: {many(len(attempt['files']), 'file')}", style="dim", soft_wrap=True)
+    for finding in attempt["findings"]:
+        place = f"{finding['file']}: " if finding["file"] else ""
+        console.print(f"  {finding['severity']}: {one_line(place + finding['text'])}", style="dim", soft_wrap=True)
+    if doubts(attempt):
+        console.print(f"  {doubts(attempt)}", soft_wrap=True)
     table = _grid()
     for name in (*attempt["checks"], *attempt["reviews"]):
         found = evidence[name]
