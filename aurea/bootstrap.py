@@ -35,6 +35,7 @@ from aurea.intake.resolve import Resolved, require_free_output
 from aurea.ledger.files import write_atomic
 from aurea.models.cassette import read_cassette
 from aurea.models.providers import check_ready, check_roles
+from aurea.models.tape import remembered
 from aurea.reporting.manifest import landed_files
 from aurea.reporting.quality.own import own_suites
 from aurea.wiring import wire
@@ -140,7 +141,6 @@ async def take_up(
     run: str,
     changes: Mapping[str, Any] | None = None,
     *,
-    record: Path | None = None,
     wait_s: float = 0.0,
 ) -> AsyncIterator[Run]:
     """Be the process that works on `run`: its lock, its state, everything wired; let go of it at the end.
@@ -156,7 +156,7 @@ async def take_up(
         state = home.state(run)
         if not state.finished and (state.ended is not None or state.link is not None or changes):
             await _resume(home, state, dict(changes or {}))
-        live = await wire(home, state, held, record)
+        live = await wire(home, state, held, remembered(home.folder(run)))
         why = home.halted
         if why is not None:  # since we have the lock; the resume has undone what was ordered before
             await live.record(OrderGiven(order="pause", interrupt=True, reason=why), actor=Actor.DIRECTOR)

@@ -16,6 +16,7 @@ from aurea.adapters.git.create import follow
 from aurea.adapters.git.repository import GitRepository
 from aurea.agents.engine import LoopEngine
 from aurea.delivery.context import Run
+from aurea.delivery.prompts import task_parts
 from aurea.domain.effective import effective_spec
 from aurea.domain.messages import ModelRef
 from aurea.domain.spec import RoleChoice, Spec
@@ -55,6 +56,7 @@ async def wire(home: Home, state: RunState, held: AsyncExitStack, record: Path |
         limit_usd=lambda: None if live.spec.budget_usd == "none" else float(live.spec.budget_usd),
         record=record,
         around=Around(_CIRCUITS, home.settings.home),
+        parts=partial(task_parts, home.ledger),
     )
     held.push_async_callback(client.close)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -11,9 +12,11 @@ from pydantic import Field, ValidationError
 
 from aurea.domain.errors import UsageError
 from aurea.domain.messages import ModelReply, ToolCall, Usage, Value
+from aurea.models.asked import Asked
 
 SCHEMA = "aurea.cassette/1"
 SIZE_LIMIT = 64 * 1024 * 1024
+MOST_FAULTS = 20  # that are told at once
 
 Key = tuple[str | None, int, str, int]
 
@@ -27,7 +30,11 @@ class RecordedCall(Value):
 
 
 class Answer(Value):
-    """One recorded answer and its place. `delay_s` simulates the time it took; `fingerprint` is what had been asked."""
+    """One recorded answer and its place. `delay_s` simulates the time it took.
+
+    `asked` and `fingerprint` are what had been asked, `texts` what stands behind hashes of `asked` for the first time,
+    `masked` the variables whose values stood in it.
+    """
 
     item: str | None = None
     attempt: int = Field(default=1, ge=1)
@@ -41,6 +48,9 @@ class Answer(Value):
     model: str = ""
     delay_s: float = Field(default=0.0, ge=0)
     fingerprint: str | None = None
+    masked: tuple[str, ...] = ()
+    texts: dict[str, str] = Field(default_factory=dict)
+    asked: Asked | None = None
 
     @property
     def key(self) -> Key:
@@ -64,14 +74,25 @@ class Cassette(Value):
     header: dict[str, Any]
     answers: dict[Key, Answer]
 
-    @classmethod
-    def read(cls, path: Path) -> Cassette:
-        """Read and validate a cassette in one pass; `UsageError` lists every fault with file and line."""
-        return read_cassette(path)
+    def asked(self, key: Key) -> Asked | None:
+        """What had been asked at a place, with what holds there from earlier steps; None where it does not say."""
+        answer = self.answers.get(key)
+        if answer is None or answer.asked is None:
+            return None
+        found = answer.asked
+        for step in range(key[3] - 1, 0, -1):
+            before = self.answers.get((*key[:3], step))
+            if before is not None and before.asked is not None:
+                found = found.with_standing(before.asked)
+        return found
+
+    def texts(self) -> dict[str, str]:
+        """What had been told, by hash, as far as the recording keeps it."""
+        return {name: text for answer in self.answers.values() for name, text in answer.texts.items()}
 
 
 def read_cassette(path: Path) -> Cassette:
-    """The cassette at `path`; `UsageError` lists every fault with file and line."""
+    """The cassette at `path`; `UsageError` lists the faults, each with file and line."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -109,10 +130,15 @@ def read_cassette(path: Path) -> Cassette:
     except YAMLError as error:
         faults.append(f"{path}:1: {error}")
     if faults:
-        raise UsageError("\n".join(faults), remedy="docs/providers.md describes the format")
+        raise UsageError(_listed(faults), remedy="docs/providers.md describes the format")
     if not header:
         raise UsageError(f"{path}:1: an empty cassette; the first document is `schema: {SCHEMA}`")
     return Cassette(path=str(path), header=header, answers=answers)
+
+
+def _listed(faults: list[str]) -> str:
+    more = len(faults) - MOST_FAULTS
+    return "\n".join([*faults[:MOST_FAULTS], *([f"and {more} more"] if more > 0 else [])])
 
 
 def place(key: Key) -> str:
@@ -156,12 +182,17 @@ def write_header(run: str, **about: Any) -> str:
 
 
 def write_answer(answer: Answer) -> str:
-    """One answer as a further document, with long texts as blocks; what has its default is left out."""
+    """One answer as a further document, with long texts as blocks; what has its default is left out.
+
+    What had been asked stands last, on one line: a document that ends with it is whole.
+    """
     shown = answer.model_dump(mode="json", exclude_defaults=True)
     document = {"item": answer.item, "attempt": answer.attempt, "role": answer.role}
     document |= {"conversation": answer.conversation, "step": answer.step}
     document |= {name: value for name, value in shown.items() if name not in document}
-    return "---\n" + _dump(document)
+    asked = document.pop("asked", None)
+    last = f"asked: {json.dumps(asked, ensure_ascii=False)}\n" if asked is not None else ""
+    return "---\n" + _dump(document) + last
 
 
 def _dump(document: dict[str, Any]) -> str:

@@ -2,60 +2,77 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import logging
 
-from aurea.domain.errors import UsageError
-from aurea.domain.messages import ModelReply, ModelRequest
-from aurea.models.cassette import Answer, Key, RecordedCall, read_cassette, write_answer, write_header
+from aurea.domain.errors import AureaError
+from aurea.domain.messages import Address, ModelReply, ModelRequest
+from aurea.models.asked import Asked, PartsOf, asked, texts
+from aurea.models.cassette import Answer, Key, RecordedCall
 from aurea.models.fingerprint import fingerprint
-from aurea.ports import ModelClient
+from aurea.models.tape import Tape
+from aurea.ports import Ledger, ModelClient
+
+LONGEST_TEXT = 8_000  # characters of a prompt's part that a recording keeps, for a later look at what was changed
+
+_log = logging.getLogger(__name__)
 
 
 class RecordingClient:
-    """Appends what `inner` answers to the cassette at `path`.
+    """Writes what `inner` answers onto `tape`, with what had been asked.
 
-    It stands outside the journal: a resumed run goes on with the file, and answers that only reached the journal before
-    a crash are written when they are given again.
+    It stands outside the journal: a resumed run goes on with its file. What reached the journal and not the tape (a
+    crash, a file that was taken away) is written when it is given again, or at `close`.
     """
 
-    def __init__(self, inner: ModelClient, path: Path, run: str) -> None:
+    def __init__(self, inner: ModelClient, tape: Tape, run: str, ledger: Ledger, parts: PartsOf) -> None:
         self._inner = inner
-        self._path = path
-        self._known = require_recordable(path, run)
-        if not path.exists() or not path.stat().st_size:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(write_header(run), encoding="utf-8")
+        self._tape = tape
+        self._run = run
+        self._ledger = ledger
+        self._parts = parts
+        self._standing: dict[tuple[str | None, int, str], Asked] = {}
+        self._told = tape.texts
 
     async def complete(self, request: ModelRequest) -> ModelReply:
-        """What `inner` answers, after it was written down."""
+        """What `inner` answers, after it was written down; `Blocked` where the file cannot be written."""
         reply = await self._inner.complete(request)
-        answer = recorded(request, reply)
-        if answer.key not in self._known:
-            # Unbuffered, so that one answer is one write and a crash leaves no half of one.
-            with self._path.open("ab", buffering=0) as file:
-                file.write(write_answer(answer).encode())
-            self._known.add(answer.key)
+        now = asked(request, parts := self._parts(request.address))
+        conversation = request.address.key[:3]
+        before = self._standing.get(conversation, Asked())
+        self._standing[conversation] = now.with_standing(before)
+        if request.address.key not in self._tape.known:
+            written = now.after(before)
+            new = {name: text for name, text in texts(request, parts).items() if self._is_news(written, name, text)}
+            self._told |= set(new)
+            self._tape.write(recorded(request.address, reply, fingerprint(request), written, new))
         return reply
 
+    def close(self) -> None:
+        """Write what is in the journal only, and let go of the file."""
+        try:
+            state = self._ledger.state(self._run)
+            for key, body in state.journal.items():
+                call = state.asked.get(key)
+                if key in self._tape.known or call is None or key[1] < 1:
+                    continue
+                at = _address(self._run, key, call.role)
+                reply = ModelReply.model_validate_json(self._ledger.body(body))
+                self._tape.write(recorded(at, reply, call.fingerprint, Asked()))
+        except AureaError as fault:
+            _log.warning("the recording %s is not complete: %s", self._tape.path, fault)
+        finally:
+            self._tape.close()
 
-def require_recordable(path: Path, run: str | None) -> set[Key]:
-    """The places that the cassette at `path` holds of `run` (None: a new run); `UsageError` where it is another's."""
-    if path.is_dir():
-        raise UsageError(f"--record: {str(path)!r} is a folder", remedy="name a file in it")
-    if not path.exists() or not path.stat().st_size:
-        return set()
-    cassette = read_cassette(path)
-    if run is None or cassette.header.get("run") != run:
-        raise UsageError(
-            f"{path} holds the recording of run {cassette.header.get('run')!r}",
-            remedy="give `--record` a file that does not exist yet",
-        )
-    return set(cassette.answers)
+    def _is_news(self, written: Asked, name: str, text: str) -> bool:
+        """Whether a text is to be kept: behind a hash that is written here, for the first time, and no book."""
+        here = name == written.system or name in written.task.values()
+        return here and name not in self._told and len(text) <= LONGEST_TEXT
 
 
-def recorded(request: ModelRequest, reply: ModelReply) -> Answer:
+def recorded(
+    at: Address, reply: ModelReply, fingerprint: str, asked: Asked, texts: dict[str, str] | None = None
+) -> Answer:
     """An answer as a cassette holds it."""
-    at = request.address
     usual = "tool_calls" if reply.calls else "stop"
     return Answer(
         item=at.item,
@@ -68,5 +85,12 @@ def recorded(request: ModelRequest, reply: ModelReply) -> Answer:
         usage=reply.usage,
         finish=None if reply.finish == usual else reply.finish,
         model=reply.model,
-        fingerprint=fingerprint(request),
+        fingerprint=fingerprint,
+        texts=texts or {},
+        asked=asked,
     )
+
+
+def _address(run: str, key: Key, role: str) -> Address:
+    item, attempt, conversation, step = key
+    return Address(run=run, item=item, attempt=attempt, role=role, conversation=conversation, step=step)

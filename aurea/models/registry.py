@@ -10,14 +10,16 @@ from aurea.domain.errors import UsageError
 from aurea.domain.messages import ModelReply, ModelRequest
 from aurea.domain.spec import Spec
 from aurea.models.budget import BudgetClient
-from aurea.models.cassette import read_cassette
-from aurea.models.faults import Server, fault
+from aurea.models.asked import PartsOf
+from aurea.models.cassette import Cassette, read_cassette
 from aurea.models.layers import Around, Desk, layered
 from aurea.models.prices import Prices
 from aurea.models.providers import endpoint
 from aurea.models.record import RecordingClient
 from aurea.models.replay import ReplayClient
 from aurea.models.waiting import Waiting
+from aurea.models.switch import ProviderSwitch
+from aurea.models.tape import Tape, find_secrets
 from aurea.models.wires import LoadingWire, Wire, open_wire
 from aurea.ports import Clock, Ledger, ModelClient
 
@@ -32,6 +34,7 @@ class ProviderSwitch:
         self, make: Callable[[str], Wire], address: Callable[[str], str], *, clock: Clock, waiting: Waiting
     ) -> None:
         self._make = make
+        self._recording = recording
         self._address = address
         self._clock = clock
         self._waiting = waiting
@@ -41,6 +44,8 @@ class ProviderSwitch:
     async def complete(self, request: ModelRequest) -> ModelReply:
         """One answer of the named provider; a `timeout` fault when `request.timeout_s` is over."""
         wire = await self._open(request.model.provider)
+        if self._recording is not None:
+            self._recording.close()
         if isinstance(wire, LoadingWire):
             await self._prepare(wire, request)
             return await wire.complete(request)
@@ -54,6 +59,7 @@ class ProviderSwitch:
 
     async def _prepare(self, wire: LoadingWire, request: ModelRequest) -> None:
         began = self._clock.monotonic()
+    parts: PartsOf = lambda conversation: None,
         try:
             await wire.prepare(request)
         finally:
@@ -82,8 +88,10 @@ class ProviderSwitch:
 class RunModels:
     """The model client of one run, with everything it holds."""
 
-    def __init__(self, client: ModelClient, budget: BudgetClient, switch: ProviderSwitch) -> None:
-        self._client = client
+    def __init__(
+        self, client: ModelClient, budget: BudgetClient, switch: ProviderSwitch, recording: RecordingClient | None
+    ) -> None:
+        self._client = recording or client
         self._budget = budget
         self._switch = switch
 
@@ -111,14 +119,15 @@ def build_client(
 ) -> RunModels:
     """The model client of `run`.
 
-    `environ` holds the vendors' variables. `limit_usd` is asked at every call for the budget in force (default: the
-    spec's). `record` is a cassette to write. `make` replaces how a provider's own client is made, `around` is what this
-    run shares with others (default: nothing). `UsageError` where the cassette to play or to write cannot be used.
+    `environ` holds the vendors' variables. `limit` is asked at every call for the limit of a cap that is in force
+    (default: the spec's). `record` is a cassette to write. `make` replaces how a provider's own client is made, `around`
+    is what this run shares with others (default: nothing). `parts` knows the parts of a conversation's task, for
+    recordings and their replays. `UsageError` where the cassette to play or to write cannot be used.
     """
     prices = Prices(lambda provider: endpoint(provider, environ).local, spec.prices)
     waiting = Waiting()
     switch = ProviderSwitch(
-        make or wires(spec, environ, clock),
+        make or wires(spec, environ, lambda cassette: ReplayClient(cassette, clock, run, ledger, parts)),
         lambda provider: endpoint(provider, environ).shown or "no address",
         clock=clock,
         waiting=waiting,
@@ -129,13 +138,17 @@ def build_client(
         return None if provider == "replay" else endpoint(provider, environ).shown
 
     desk = Desk(run, ledger, clock, waiting, prices, spec, address)
-    client, budget = layered(switch, desk, around or Around(), limit=limit, ready=switch.ready)
+    client, budget = layered(
+        switch, desk, around or Around(), limit=limit or partial(limit_of, spec), ready=switch.ready
+    )
+    recording = None
     if record is not None:
-        client = RecordingClient(client, record, run)
-    return RunModels(client, budget, switch)
+        tape = Tape(record, run, find_secrets(environ, spec.pass_env))
+        recording = RecordingClient(client, tape, run, ledger, parts)
+    return RunModels(client, budget, switch, recording)
 
 
-def wires(spec: Spec, environ: Mapping[str, str], clock: Clock) -> Callable[[str], Wire]:
+def wires(spec: Spec, environ: Mapping[str, str], play: Callable[[Cassette], Wire]) -> Callable[[str], Wire]:
     """How the clients of the providers are made. The cassette, where the spec names one, is read at once."""
     cassette = read_cassette(Path(spec.cassette)) if spec.cassette else None
 
@@ -143,7 +156,7 @@ def wires(spec: Spec, environ: Mapping[str, str], clock: Clock) -> Callable[[str
         if provider == "replay":
             if cassette is None:
                 raise UsageError("provider 'replay' needs a cassette", remedy="name one: `cassette: FILE`")
-            return ReplayClient(cassette, clock)
-        return open_wire(provider, environ, headers=spec.model_headers)
+            return play(cassette)
+        return open_wire(provider, environ, headers=spec.model_headers, stream=spec.stream)
 
     return make

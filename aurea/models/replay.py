@@ -1,32 +1,31 @@
-"""Provider `replay`: answers model calls from a cassette, by their place in the run."""
+"""Provider `replay`: answers model calls from a cassette, by their place in the run, and records what is asked otherwise."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aurea.domain.errors import Blocked
+from aurea.domain.events import Difference, Draft, ReplayDrifted
 from aurea.domain.messages import ModelReply, ModelRequest
+from aurea.models.asked import PartsOf, asked, differences
 from aurea.models.cassette import Cassette, Key, place
 from aurea.models.fingerprint import fingerprint
-from aurea.ports import Clock
+from aurea.ports import Clock, Ledger
 
-
-@dataclass(frozen=True)
-class Drift:
-    """A place where something else was asked than when the cassette was recorded."""
-
-    key: Key
-    recorded: str
-    asked: str
+# What holds for a whole conversation is told of once, at the step where it begins.
+_LASTING = ("system", "task", "tools", "model", "options")
 
 
 class ReplayClient:
-    """Plays a cassette. `drift` lists the places where what was asked differs from the recording; it stops nothing."""
+    """Plays a cassette. A place where what is asked differs from the recording is a `replay.drifted`; it stops nothing.
 
-    def __init__(self, cassette: Cassette, clock: Clock) -> None:
+    `parts` knows the parts of a conversation's task.
+    """
+
+    def __init__(self, cassette: Cassette, clock: Clock, run: str, ledger: Ledger, parts: PartsOf) -> None:
         self._cassette = cassette
         self._clock = clock
-        self.drift: list[Drift] = []
+        self._run = run
+        self._ledger = ledger
+        self._parts = parts
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """The recorded answer, after its delay; `Blocked` where the cassette has none for this place."""
@@ -37,8 +36,7 @@ class ReplayClient:
                 f"the cassette {self._cassette.path} has no answer for {place(key)}",
                 remedy=self._remedy(key),
             )
-        if answer.fingerprint is not None and (asked := fingerprint(request)) != answer.fingerprint:
-            self.drift.append(Drift(key, answer.fingerprint, asked))
+        await self._look(request)
         if answer.delay_s > 0:
             await self._clock.sleep(answer.delay_s)
         reply = answer.reply()
@@ -46,6 +44,31 @@ class ReplayClient:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+    async def _look(self, request: ModelRequest) -> None:
+        """Record what differs at this place, once: not again when a crash has it asked a second time."""
+        at = request.address
+        drifted = self._ledger.state(self._run).drifted
+        if at.key in drifted:
+            return
+        before = {
+            one for key, fact in drifted.items() if key[:3] == at.key[:3] for one in fact.differences
+            if one.kind in _LASTING
+        }  # fmt: skip
+        found = tuple(one for one in self._differences(request) if one not in before)
+        if found:
+            fact = ReplayDrifted(conversation=at.conversation, step=at.step, differences=found)
+            draft = Draft(fact=fact, actor="agent", item=at.item, attempt=at.attempt)
+            await self._ledger.record(self._run, [draft])
+
+    def _differences(self, request: ModelRequest) -> tuple[Difference, ...]:
+        key = request.address.key
+        answer = self._cassette.answers[key]
+        recorded = self._cassette.asked(key)
+        if recorded is not None:
+            return differences(recorded, asked(request, self._parts(request.address)), request)
+        same = answer.fingerprint in (None, fingerprint(request))
+        return () if same else (Difference(kind="unknown"),)
 
     def _remedy(self, key: Key) -> str:
         item, attempt, conversation, _ = key

@@ -84,7 +84,7 @@ def run(
     dry_run
         Print the plan, call no model, write nothing.
     record
-        Write the models' answers to this file, as a cassette that `provider: replay` plays.
+        Write the models' answers to this file, as a cassette that `provider: replay` plays; `resume` goes on with it.
     wait
         Seconds to wait for a person when nothing else is left; for ever on a terminal, else 0.
     detach
@@ -95,13 +95,11 @@ def run(
     from aurea.bootstrap import create_run
     from aurea.intake.layers import Flags
     from aurea.intake.resolve import decide, read
-    from aurea.models.record import require_recordable
+    from aurea.models.tape import remember, require_recordable
     from surfaces.server.kept import kept_on_server
 
     if run_id is not None:
         require_run_id(run_id)
-    if detach and record is not None:
-        raise UsageError("--record and --detach do not go together", remedy="record a run that stays in the foreground")
     here = context.current()
     flags = Flags(
         objective=objective, checks=check, provider=provider, model=model, repo=repo, base=base, land=land,
@@ -124,6 +122,7 @@ def run(
             name = _unfinished(home, resolved, run_id, new=new)
             if cassette is not None:
                 require_recordable(cassette, name)
+            free = name is None or not home.alive(name)
             if name is not None:
                 same = "" if run_id else " of the same spec (`--new` starts another)"
                 notes.append(f"going on with run {name}{same}")
@@ -131,12 +130,14 @@ def run(
                 name = asyncio.run(create_run(home, resolved, run_id, say=notes.append))
                 if not detach:
                     held.enter_context(home.lock(name))
+            if cassette is not None and free:
+                remember(home.folder(name), cassette)
         overdue.look(home, name)
         if detach and not home.finished(name):
             context.say(*notes)
             return leave_at_work(home, name, wait=wait, json=json)
         with _resumable(name):
-            return _work(home, name, {}, json=json, record=cassette, wait=wait, notes=notes)
+            return _work(home, name, {}, json=json, wait=wait, notes=notes)
 
 
 def resume(
@@ -209,7 +210,6 @@ def _work(
     changes: Mapping[str, Any],
     *,
     json: bool,
-    record: Path | None = None,
     wait: float | None = None,
     notes: Sequence[str] = (),
 ) -> int:
@@ -231,7 +231,7 @@ def _work(
                 server = ensure_server(place, idle_s=home.settings.server_idle_s, folder=folder, say=context.say)
                 os.environ.update(server.env)
                 patience = wait if wait is not None else math.inf if sys.stderr.isatty() else 0.0
-                if not asyncio.run(_until_stopped(home, name, changes, record, patience)):
+                if not asyncio.run(_until_stopped(home, name, changes, patience)):
                     context.leave_at_once()
     except (KeyboardInterrupt, asyncio.CancelledError):
         context.say(f"stopped; `aurea resume {name}` goes on")
@@ -258,7 +258,7 @@ def _sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-async def _until_stopped(home: Home, name: str, changes: Mapping[str, Any], record: Path | None, wait_s: float) -> bool:
+async def _until_stopped(home: Home, name: str, changes: Mapping[str, Any], wait_s: float) -> bool:
     """Run the flow; an interrupt or SIGTERM ends the work cleanly, and `resume` goes on from there.
 
     A second interrupt, when the first one takes too long, leaves at once: to the run it is no more than a crash. False
@@ -266,7 +266,7 @@ async def _until_stopped(home: Home, name: str, changes: Mapping[str, Any], reco
     """
     from surfaces.server.flow_runs import run_deliver
 
-    work = asyncio.ensure_future(run_deliver(home, name, changes, record=record, wait_s=wait_s))
+    work = asyncio.ensure_future(run_deliver(home, name, changes, wait_s=wait_s))
     loop, asked = asyncio.get_running_loop(), 0.0
 
     def stop() -> None:
@@ -289,10 +289,13 @@ async def _until_stopped(home: Home, name: str, changes: Mapping[str, Any], reco
 
 
 def _finish(home: Home, name: str, *, json: bool) -> int:
+    from aurea.models.tape import remembered, told_of
     from aurea.reporting.document import run_document
     from surfaces.cli import render
 
     document = run_document(home.state(name), alive=False, folder=home.folder(name), now=home.clock.now())
+    if (tape := remembered(home.folder(name))) is not None:
+        context.say(told_of(tape))
     if json:
         context.print_json(document)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from prefect import get_client
@@ -30,6 +29,7 @@ from aurea.domain.events import OrderGiven
 from aurea.home import Home
 from flows.deliver import deliver
 from surfaces.server.gone import not_waited_for
+from surfaces.server.idle import of_another_home
 from tasks.flow_run import RUN_TAG, run_name, run_tags
 
 AT_WORK = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
@@ -44,17 +44,16 @@ async def run_deliver(
     run: str,
     changes: Mapping[str, Any] | None = None,
     *,
-    record: Path | None = None,
     wait_s: float = 0.0,
 ) -> bool:
     """Take `run` up and carry its flow out in this process; how it ended is in the ledger.
 
-    `changes` are those of a resume, `record` the file for a recording, `wait_s` how long answers are waited for.
+    `changes` are those of a resume, `wait_s` how long answers are waited for.
     Cancelling this interrupts the run. The environment must name the server before this module is imported. `RunBusy`
     where another process works on the run. False where the server is gone for good at the end: what Prefect has queued for
     it would be tried for minutes.
     """
-    async with take_up(home, run, changes, record=record, wait_s=wait_s) as live:
+    async with take_up(home, run, changes, wait_s=wait_s) as live:
         async with get_client() as client:
             flow_run = await _left_behind(client, live) or await _new(client, live)
         async with not_waited_for(home.settings.home, live) as gone:
@@ -80,7 +79,7 @@ async def _left_behind(client: PrefectClient, run: Run) -> FlowRun | None:
     Prefect lets go on from one only what a person resumed. What is scheduled is taken away from the worker it waits
     for. What a person cancelled there meanwhile ends as cancelled.
     """
-    found = await client.read_flow_runs(
+    known = await client.read_flow_runs(
         flow_filter=FlowFilter(name=FlowFilterName(any_=[deliver.name])),
         flow_run_filter=FlowRunFilter(
             tags=FlowRunFilterTags(all_=[f"{RUN_TAG}{run.id}"]),
@@ -88,6 +87,8 @@ async def _left_behind(client: PrefectClient, run: Run) -> FlowRun | None:
         ),
         sort=FlowRunSort.START_TIME_DESC,
     )
+    home = run.folder.parent.parent
+    found = [flow_run for flow_run in known if not of_another_home(flow_run.parameters, home)]
     if found and found[0].state_type in CANCELLED and not run.state.finished:
         order = OrderGiven(order="cancel", reason="cancelled in Prefect while nobody was at work")
         await run.record(order, actor="unknown")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,13 @@ from hypothesis import strategies as st
 
 from aurea.domain.errors import Blocked, UsageError
 from aurea.domain.messages import Usage
-from aurea.models.cassette import Answer, RecordedCall, read_cassette, write_answer, write_header
-from aurea.models.fingerprint import fingerprint
-from aurea.models.record import RecordingClient
+from aurea.ledger.book import Book
+from aurea.models.cassette import MOST_FAULTS, Answer, RecordedCall, read_cassette, write_answer, write_header
 from aurea.models.replay import ReplayClient
 from aurea.testing.clock import SimulatedClock
-from aurea.testing.models import ScriptedModel, asking, call, calls, say
+from aurea.testing.drafts import created
+from aurea.testing.models import asking
+from aurea.testing.store import MemoryEventStore
 
 SMALL = """\
 schema: aurea.cassette/1
@@ -56,9 +58,23 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
-async def test_answers_are_found_by_their_place_and_calls_get_the_same_ids_every_time(tmp_path: Path) -> None:
+@pytest.fixture
+def book() -> Iterator[Book]:
+    book = Book(MemoryEventStore(), SimulatedClock())
+    book.append("run-1", [created()])
+    yield book
+    book.close()
+
+
+def replay(path: Path, book: Book, clock: SimulatedClock | None = None) -> ReplayClient:
+    return ReplayClient(read_cassette(path), clock or SimulatedClock(), "run-1", book, lambda address: None)
+
+
+async def test_answers_are_found_by_their_place_and_calls_get_the_same_ids_every_time(
+    tmp_path: Path, book: Book
+) -> None:
     clock = SimulatedClock()
-    client = ReplayClient(read_cassette(written(tmp_path, SMALL)), clock)
+    client = replay(written(tmp_path, SMALL), book, clock)
 
     first = await client.complete(asking(item="storage"))
     second = await client.complete(asking(item="storage", step=2))
@@ -70,7 +86,7 @@ async def test_answers_are_found_by_their_place_and_calls_get_the_same_ids_every
     assert (second.text, second.finish, second.usage) == ("done", "stop", Usage(input_tokens=12, output_tokens=3))
     assert (planned.text, planned.finish) == ("a plan", "length")
     assert clock.slept == [0.25]
-    assert client.drift == []
+    assert book.state("run-1").drifted == {}, "a cassette that does not say what was asked differs from nothing"
 
 
 @pytest.mark.parametrize(
@@ -81,9 +97,11 @@ async def test_answers_are_found_by_their_place_and_calls_get_the_same_ids_every
         (asking(item="api"), "item 'api', attempt 1, conversation 'coder', step 1"),
     ],
 )
-async def test_a_missing_answer_blocks_and_says_what_to_do(tmp_path: Path, wanted: object, words: str) -> None:
+async def test_a_missing_answer_blocks_and_says_what_to_do(
+    tmp_path: Path, book: Book, wanted: object, words: str
+) -> None:
     path = written(tmp_path, SMALL)
-    client = ReplayClient(read_cassette(path), SimulatedClock())
+    client = replay(path, book)
 
     with pytest.raises(Blocked) as caught:
         await client.complete(wanted)  # type: ignore[arg-type]
@@ -124,6 +142,16 @@ def test_all_faults_of_a_cassette_are_told_at_once(tmp_path: Path) -> None:
 
     assert "step: " in str(caught.value)
     assert "finish: " in str(caught.value)
+
+
+def test_of_very_many_faults_the_first_are_told(tmp_path: Path) -> None:
+    answers = "".join(f"---\nrole: coder\nconversation: c\nstep: {n}\ntxt: x\n" for n in range(1, 101))
+    with pytest.raises(UsageError) as caught:
+        read_cassette(written(tmp_path, "schema: aurea.cassette/1\n" + answers))
+
+    lines = caught.value.message.splitlines()
+    assert len(lines) == MOST_FAULTS + 1
+    assert lines[-1] == "and 80 more"
 
 
 def test_a_cassette_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
@@ -169,40 +197,3 @@ def test_long_texts_are_written_as_blocks() -> None:
     answer = Answer(role="coder", conversation="coder", text="one\ntwo\n")
 
     assert "text: |\n  one\n  two\n" in write_answer(answer)
-
-
-async def test_a_recording_plays_back_what_was_answered_and_sees_what_drifted(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "tape.yaml"
-    model = ScriptedModel(
-        calls(("write_file", {"path": "a", "content": "x\ny\n"}), ("git_status", {}), usage=Usage(input_tokens=7)),
-        say("done"),
-    )
-    recording = RecordingClient(model, path, "run-1")
-    asked = [asking("one", item="storage"), asking("two", item="storage", step=2)]
-    said = [await recording.complete(request) for request in asked]
-
-    client = ReplayClient(read_cassette(path), SimulatedClock())
-    assert [await client.complete(request) for request in asked] == said
-    assert client.drift == []
-
-    await client.complete(asking("something else", item="storage", step=2))
-    assert [drift.key for drift in client.drift] == [("storage", 1, "coder", 2)]
-    assert client.drift[0].recorded == fingerprint(asked[1])
-
-
-async def test_a_resumed_run_goes_on_with_its_recording_and_writes_no_answer_twice(tmp_path: Path) -> None:
-    path = tmp_path / "tape.yaml"
-    await RecordingClient(ScriptedModel(say("one")), path, "run-1").complete(asking())
-
-    resumed = RecordingClient(ScriptedModel(say("one"), call("git_status")), path, "run-1")
-    await resumed.complete(asking())
-    await resumed.complete(asking(step=2))
-
-    assert [key[3] for key in read_cassette(path).answers] == [1, 2]
-
-
-def test_the_recording_of_another_run_is_not_written_into(tmp_path: Path) -> None:
-    RecordingClient(ScriptedModel(), tmp_path / "tape.yaml", "run-1")
-
-    with pytest.raises(UsageError, match="holds the recording of run 'run-1'"):
-        RecordingClient(ScriptedModel(), tmp_path / "tape.yaml", "run-2")

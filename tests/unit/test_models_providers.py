@@ -60,10 +60,19 @@ def test_the_fallbacks_of_a_role_and_their_options() -> None:
 
 
 def test_a_fallback_that_cannot_be_used_is_said_before_a_run() -> None:
-    roles = {"coder": {"fallback": ["cassette", "openai:gpt-5"]}}
+    roles = {"coder": {"fallback": ["qwen3:8b", "openai:gpt-5"]}}
     with pytest.raises(UsageError, match=r"(?s)roles\.coder\.fallback.*openai.*OPENAI_API_KEY"):
-        check_roles(spec(roles=roles), {}, provider="replay")
-    check_roles(spec(roles=roles), {"OPENAI_API_KEY": "k"}, provider="replay")
+        check_roles(spec(roles=roles), {}, provider="ollama")
+    check_roles(spec(roles=roles), {"OPENAI_API_KEY": "k"}, provider="ollama")
+
+
+def test_a_replay_plays_every_role_and_needs_no_key_of_those_who_answered_then() -> None:
+    played = spec(roles={"coder": {"model": "openai:gpt-5", "fallback": ["anthropic:claude"], "options": {"seed": 1}}})
+    check_roles(played, {}, provider="replay")
+    found = model_for(played, "coder", provider="replay", model="cassette")
+    assert (str(found), found.options) == ("replay:gpt-5", {"seed": 1})
+    assert str(model_for(played, "reviewer", provider="replay", model="cassette", named="google:pro")) == "replay:pro"
+    assert fallbacks(played, "coder", provider="replay") == ()
 
 
 def test_a_provider_that_cannot_be_used_is_said_before_a_run() -> None:
