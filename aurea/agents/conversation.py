@@ -12,17 +12,19 @@ from aurea.agents.loopguard import STALL_AT, LoopGuard
 from aurea.agents.loopguard import nudge as loop_nudge
 from aurea.agents.marks import Marks
 from aurea.agents.repair import known_tools, repaired
+from aurea.agents.results import REPORT, report_of
 from aurea.agents.roles import RoleSpec
 from aurea.agents.spoken import was_tried
 from aurea.agents.tools.base import AgentTool
-from aurea.agents.tools.text import cut
+from aurea.agents.tools.text import cut, storable
 from aurea.agents.transcript import Transcript
-from aurea.domain.agent_facts import GuardianLooked, LimitReached, ModelRepaired
+from aurea.domain.agent_facts import GuardianLooked, LimitLifted, LimitReached, ModelRepaired, PartialHandedIn
 from aurea.domain.messages import ModelReply, ToolCall, ToolMessage, UserMessage
 from aurea.ports import AgentOutcome
 
 PATIENCE = 3
 LAST_WORDS = 600
+PARTIAL = 2_000
 WRITTEN = 4_000
 
 Judge = Callable[[int, Look], Awaitable[tuple[int, str, str] | None]]
@@ -57,6 +59,7 @@ class Conversation:
         self._silent = 0
         self._invalid = 0
         self._said = ""
+        self._went_on = 0
 
     async def prepare(self) -> AgentOutcome | None:
         """Begin a turn. At a limit there is one more, to hand in what there is, and then the conversation ends."""
@@ -78,6 +81,34 @@ class Conversation:
         self._limits.last = limit
         await self._marks.once(LimitReached(conversation=self._marks.conversation, step=step, limit=limit))
         self._talk.add(step - 1, UserMessage(text=self._limits.last_word(self._role.result.name)))
+
+    def may_hand_in(self, step: int) -> bool:
+        """Whether there is a last turn at the end of the money: for work that was begun, once until it goes on."""
+        return self._limits.last is None and self._role.result is REPORT and step > max(1, self._went_on)
+
+    async def not_given(self, step: int) -> None:
+        """There was not even the money for a last turn, so that the step is to be asked again as if it had no end."""
+        if self._limits.last == "budget":
+            await self._marks.put(LimitLifted(conversation=self._marks.conversation, step=step, limit="budget"))
+
+    async def go_on(self, step: int, ended: AgentOutcome | None) -> None:
+        """Keep what was handed in for want of money, and let the model go on with its tools once there is some again."""
+        said = self._said
+        unfinished: list[str] = []
+        if ended is not None and ended.result is not None:
+            report = report_of(ended.result)
+            said, unfinished = report.summary, [cut(text, LAST_WORDS) for text in report.unfinished]
+        partial = PartialHandedIn(
+            conversation=self._marks.conversation,
+            step=step,
+            limit="budget",
+            summary=storable(cut(said, PARTIAL)),
+            unfinished=tuple(storable(text) for text in unfinished),
+        )
+        if said:
+            await self._marks.once(partial)
+        self._went_on = step + 1
+        self._talk.add(step, UserMessage(text=self._limits.go_on(self._role.result.name)))
 
     async def take(self, step: int, reply: ModelReply) -> AgentOutcome | None:
         """Act on a reply: its calls in order, the result tool last."""

@@ -6,7 +6,7 @@ calls come from the ledger, so everything here depends on messages and recorded 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -17,14 +17,14 @@ from aurea.agents.conversation import Conversation, Judge
 from aurea.agents.guardian import Look
 from aurea.agents.hands import Hands
 from aurea.agents.judgement import judge
-from aurea.agents.limits import MAX_TOKENS, MAX_TOOL_CALLS, MAX_TURNS, Allowance, Limits
+from aurea.agents.limits import LAST_TOKENS, MAX_TOKENS, MAX_TOOL_CALLS, MAX_TURNS, Allowance, Limits
 from aurea.agents.marks import Marks
 from aurea.agents.roles import RoleSpec, role_of
 from aurea.agents.tools.base import AgentTool
 from aurea.agents.tools.toolbox import listed, own_tools, put_together
 from aurea.agents.transcript import Transcript
 from aurea.domain.agent_facts import ConversationCompacted
-from aurea.domain.errors import AureaError, Permanent, Transient
+from aurea.domain.errors import AureaError, BudgetReached, Permanent, Transient
 from aurea.domain.messages import Address, ModelRef, ModelReply, ModelRequest, SystemMessage, ToolSpec, UserMessage
 from aurea.domain.spec import RoleChoice
 from aurea.ports import AgentOutcome, Assignment, Clock, CommandRunner, Ledger, ModelClient
@@ -91,13 +91,13 @@ class LoopEngine:
             while True:
                 if (ended := await conversation.prepare()) is not None:
                     return ended
-                reply = await asking(limits.turns, _listed(role, tools, limits))
-                if reply == "time" and limits.last is None:
-                    await conversation.begin_last(limits.turns, reply)
-                    reply = await asking(limits.turns, _listed(role, tools, limits))
+                reply = await _turn(conversation, limits, lambda: asking(limits.turns, _listed(role, tools, limits)))
                 if isinstance(reply, str):
                     return conversation.exhausted(reply)
                 ended = await conversation.take(limits.turns, reply)
+                if limits.last == "budget":
+                    await conversation.go_on(limits.turns, ended)
+                    continue
                 if ended is not None:
                     return ended
 
@@ -131,6 +131,8 @@ class LoopEngine:
                 timeout_s=allowed,
                 remaining_s=left,
             )
+            if limits.last == "budget":
+                request = request.model_copy(update={"max_output_tokens": LAST_TOKENS, "last": True})
             began = self._clock.monotonic()
             try:
                 reply = await self._client.complete(request)
@@ -175,6 +177,31 @@ class LoopEngine:
 
     def _model(self, assignment: Assignment) -> ModelRef:
         return self._model_for(assignment.role, assignment.model)
+
+
+async def _turn(
+    conversation: Conversation, limits: Limits, ask: Callable[[], Awaitable[ModelReply | str]]
+) -> ModelReply | str:
+    """The reply of a turn; where time or money end with it, that of a last one, in which it is asked for what there is.
+
+    What `BudgetReached` leaves undone is done when there is money again: the conversation goes on from the same turn.
+    """
+    step, limit = limits.turns, "time"
+    try:
+        reply = await ask()
+        if reply != "time" or limits.last is not None:
+            return reply
+    except BudgetReached:
+        await conversation.not_given(step)
+        if not conversation.may_hand_in(step):
+            raise
+        limit = "budget"
+    await conversation.begin_last(step, limit)
+    try:
+        return await ask()
+    except BudgetReached:
+        await conversation.not_given(step)
+        raise
 
 
 async def _compact(step: int, cut: Cut | None, talk: Transcript, marks: Marks, *, refused: bool = False) -> None:

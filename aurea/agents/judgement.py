@@ -11,7 +11,7 @@ from aurea.agents.guardian import Look
 from aurea.agents.repair import known_tools, repaired
 from aurea.agents.results import JUDGEMENT
 from aurea.agents.roles import prompt
-from aurea.domain.errors import Blocked, BudgetReached, Permanent, ToolRefused, Transient
+from aurea.domain.errors import Blocked, Permanent, ToolRefused, Transient
 from aurea.domain.messages import Address, Message, ModelRef, ModelReply, ModelRequest, SystemMessage, UserMessage
 from aurea.ports import ModelClient
 
@@ -27,7 +27,7 @@ async def judge(
 ) -> tuple[int, str, str] | None:
     """Alignment, trajectory and advice; None where the model gave no usable answer, which holds nobody up.
 
-    `Blocked` and `BudgetReached` are the caller's: a key that is missing is to be told of.
+    `Blocked` is the caller's: a key that is missing is to be told of. Where there is no money for it, none is asked.
     """
     counted = "; ".join(look.signals) or "nothing speaks against it"
     shown = (
@@ -45,7 +45,7 @@ async def judge(
     )
     try:
         return _judgement(await client.complete(request))
-    except (Blocked, BudgetReached):
+    except Blocked:
         raise
     except (Transient, Permanent):
         return None

@@ -9,6 +9,7 @@ from aurea.domain.messages import Usage
 MAX_TURNS = 60
 MAX_TOOL_CALLS = 150
 MAX_TOKENS = 5_000_000
+LAST_TOKENS = 1_500  # what the answer of a last turn at the end of the money may have
 LAST_TURN_S = 60.0  # what the last turn may take beyond the attempt's own time, at most
 
 
@@ -94,10 +95,19 @@ class Limits:
             "time": "Your time is over.",
             "tokens": "You have used up your tokens.",
             "context": "This conversation has grown longer than you can take.",
+            "budget": "Your budget is used up.",
         }
         return (
             f"{why[self.last or 'turns']} Call {result} now, with what is done; say plainly what is left to do. "
             "No other tool can be called any more."
+        )
+
+    def go_on(self, result: str) -> str:
+        """Take back a last turn, and what the model is told then."""
+        self.last = None
+        return (
+            "There is money for your work again, and all your tools are back. What you handed in is kept as a report so "
+            f"far. Go on where you stopped; call {result} again when everything is done."
         )
 
     def _words(self, limit: str) -> str:
@@ -106,5 +116,6 @@ class Limits:
             "tool_calls": f"{self._allowed.tool_calls} tool calls",
             "time": f"{self._allowed.timeout_s:g} s of its own time",
             "tokens": f"{self._allowed.tokens} tokens",
+            "budget": "budget",
         }
         return words[limit]

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from aurea.domain.agent_facts import ConversationCompacted, GuardianLooked, LimitReached, ModelRepaired
+from aurea.domain.agent_facts import (
+    ConversationCompacted,
+    GuardianLooked,
+    LimitLifted,
+    LimitReached,
+    ModelRepaired,
+    PartialHandedIn,
+)
 from aurea.domain.events import Draft
 from aurea.domain.lifecycle import Actor
 from aurea.ports import Assignment, Ledger
 
-Mark = TypeVar("Mark", ModelRepaired, ConversationCompacted, GuardianLooked, LimitReached)
+Mark = TypeVar("Mark", ModelRepaired, ConversationCompacted, GuardianLooked, LimitReached, PartialHandedIn)
 
 
 class Marks:
@@ -27,7 +34,7 @@ class Marks:
         found = self._ledger.state(self._run).marks.get((place, kind.model_fields["type"].default))
         return found if isinstance(found, kind) else None
 
-    async def put(self, mark: ModelRepaired | ConversationCompacted | GuardianLooked | LimitReached) -> None:
+    async def put(self, mark: Mark | LimitLifted) -> None:
         """Record a mark."""
         draft = Draft(fact=mark, actor=Actor.AGENT, item=self._at.item, attempt=self._at.attempt)
         await self._ledger.record(self._run, [draft])

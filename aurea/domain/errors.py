@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from aurea.domain.caps import Cap
 
 
 class AureaError(Exception):
@@ -68,12 +71,15 @@ class SetupFailed(Blocked):
 
 
 class BudgetReached(Permanent):
-    """The next model call does not fit under the run's budget."""
+    """The next model call does not fit under `cap` (None: the run's budget): its limit, and what the call may cost."""
 
-    def __init__(self, message: str, *, limit_usd: float, needed_usd: float) -> None:
-        super().__init__(message, remedy="raise it with `aurea resume RUN --budget USD`")
+    def __init__(self, message: str, *, limit_usd: float, needed_usd: float, cap: Cap | None = None) -> None:
+        key = "budget_usd" if cap is None else cap.key
+        change = "--budget USD" if key == "budget_usd" else f"--set {key}=USD"
+        super().__init__(message, remedy=f"raise it with `aurea resume RUN {change}`")
         self.limit_usd = limit_usd
         self.needed_usd = needed_usd
+        self.cap = cap
 
 
 class IllegalMove(Permanent):

@@ -113,7 +113,8 @@ class ModelRequest(Value):
     """One model call as Aurea means it, before any vendor's wire format. `try_number` counts transport tries of it.
 
     `timeout_s` is for one try, `remaining_s` for the own time of all together (None: no limit). `patient`: no other
-    model stands by, so a provider without capacity is waited for.
+    model stands by, so a provider without capacity is waited for. `last`: it asks for what there is at the end of the
+    money, and may pass a cap where none has before.
     """
 
     address: Address
@@ -125,6 +126,7 @@ class ModelRequest(Value):
     remaining_s: float | None = None
     try_number: int = 1
     patient: bool = True
+    last: bool = False
 
 
 class ModelReply(Value):

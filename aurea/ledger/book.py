@@ -6,13 +6,14 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from aurea.domain.errors import Permanent, Transient
-from aurea.domain.events import Draft, Event
+from aurea.domain.events import Draft, Event, timestamp
 from aurea.domain.state import RunState
 from aurea.ledger import chain
 from aurea.ledger.patience import READ_S, Patience
@@ -82,6 +83,11 @@ class Book:
     def events(self, run: str, after: int = 0) -> Iterator[Event]:
         """The events of a run behind `after`, in order."""
         return map(chain.event_of, self._rows(run, after))
+
+    def across(self, types: Collection[str], since: datetime, after: int = 0) -> list[Event]:
+        """Events of these types of all runs that were recorded at `since` or later and stand behind `after`, in order."""
+        rows = self._patiently(lambda: self._store.rows_of(types, timestamp(since), after))
+        return [chain.event_of(row) for row in rows if row.payload is not None]
 
     def body(self, digest: str) -> str:
         """The text kept under `digest`; `Permanent` where it was purged, changed or never stored."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from aurea.domain.events import Draft, Event
@@ -56,6 +57,10 @@ class EventStore(Protocol):
         """Rows in order, of one run or of all."""
         ...
 
+    def rows_of(self, types: Collection[str], since: str, after: int) -> list[Row]:
+        """Rows of these types of all runs that were recorded at `since` or later and stand behind `after`, in order."""
+        ...
+
     def first(self) -> str:
         """The hash of the first row, which no other ledger has; empty in an empty one."""
         ...
@@ -98,6 +103,10 @@ class Ledger(Protocol):
 
     def events(self, run: str, after: int = 0) -> Iterator[Event]:
         """The events of a run behind `after`, in order."""
+        ...
+
+    def across(self, types: Collection[str], since: datetime, after: int = 0) -> list[Event]:
+        """Events of these types of all runs that were recorded at `since` or later and stand behind `after`, in order."""
         ...
 
     def body(self, digest: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from aurea.ports import Row
@@ -35,6 +35,10 @@ class MemoryEventStore:
         with self._lock:
             found = [row for row in self._rows if row.seq > after and run in (None, row.run)]
         return iter(found)
+
+    def rows_of(self, types: Collection[str], since: str, after: int) -> list[Row]:
+        """Rows of these types of all runs that were recorded at `since` or later and stand behind `after`, in order."""
+        return [row for row in self.rows(after=after) if row.type in types and row.ts >= since]
 
     def bodies(self) -> Iterator[tuple[str, str]]:
         """All texts with their digests."""

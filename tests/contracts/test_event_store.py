@@ -52,6 +52,21 @@ def sqlite(path):
     made.close()
 
 
+def test_rows_of_some_types_since_a_moment_across_all_runs(store):
+    night, noon = "2026-01-01T23:59:59.999999Z", "2026-01-02T12:00:00.000000Z"
+    put(
+        store,
+        row(1, type="budget.settled", ts=night),
+        row(2, type="budget.reserved", ts=noon),
+        row(3, run="run-2", type="budget.settled", ts=noon),
+        row(4, type="run.resumed", ts=noon),
+    )
+    wanted, midnight = ("budget.reserved", "budget.settled"), "2026-01-02T00:00:00.000000Z"
+    assert [found.seq for found in store.rows_of(wanted, midnight, 0)] == [2, 3]
+    assert [found.seq for found in store.rows_of(wanted, midnight, 2)] == [3]
+    assert store.rows_of(wanted, midnight, 3) == []
+
+
 def test_an_empty_ledger_has_no_head(store):
     with store.transaction() as transaction:
         assert transaction.head() == (0, "")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aurea.agents.tools.discovery import CORE
-from aurea.domain.errors import Blocked, BudgetReached, Transient, WorkspaceLost
+from aurea.domain.errors import Blocked, Transient, WorkspaceLost
 from aurea.domain.messages import AssistantMessage, SystemMessage, ToolMessage, UserMessage
 from aurea.models.faults import Server, fault
 from aurea.ports import CommandLine, CommandResult
@@ -205,9 +205,7 @@ async def test_a_conversation_too_long_for_the_model_ends_the_attempt(tmp_path: 
     assert "longer than the model can take" in outcome.reason
 
 
-@pytest.mark.parametrize(
-    "error", [Transient("busy"), Blocked("no key"), BudgetReached("full", limit_usd=5, needed_usd=6)]
-)
+@pytest.mark.parametrize("error", [Transient("busy"), Blocked("no key")])
 async def test_faults_of_the_model_are_the_callers(tmp_path: Path, error: Exception) -> None:
     bench = Bench(tmp_path, [reply(("write_file", {"path": "a", "content": "b"})), error])
     with pytest.raises(type(error)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 import sqlalchemy as sa
@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 _insert_event = sa.insert(tables.events)
 _insert_body = sa.insert(tables.bodies)
 _first = sa.select(tables.events.c.hash).order_by(tables.events.c.seq).limit(1)
+_in_order = sa.select(tables.events).order_by(tables.events.c.seq)
 _head = sa.select(tables.events.c.seq, tables.events.c.hash).order_by(tables.events.c.seq.desc()).limit(1)
 
 
@@ -57,6 +58,13 @@ class SqlEventStore:
             if len(page) < _PAGE:
                 return
             after = page[-1].seq
+
+    def rows_of(self, types: Collection[str], since: str, after: int) -> list[Row]:
+        """Rows of these types of all runs that were recorded at `since` or later and stand behind `after`, in order."""
+        column = tables.events.c
+        wanted = (column.seq > after, column.ts >= since, column.type.in_(tuple(types)))
+        with self._reading() as connection:
+            return [Row(*found) for found in connection.execute(_in_order.where(*wanted))]
 
     def bodies(self) -> Iterator[tuple[str, str]]:
         """All texts with their digests, in the order of the digests."""
