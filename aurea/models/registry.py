@@ -9,17 +9,17 @@ from pathlib import Path
 from aurea.domain.errors import UsageError
 from aurea.domain.messages import ModelReply, ModelRequest
 from aurea.domain.spec import Spec
-from aurea.models.budget import BudgetClient
 from aurea.models.asked import PartsOf
+from aurea.models.budget import BudgetClient
 from aurea.models.cassette import Cassette, read_cassette
+from aurea.models.faults import Server, fault
 from aurea.models.layers import Around, Desk, layered
 from aurea.models.prices import Prices
 from aurea.models.providers import endpoint
 from aurea.models.record import RecordingClient
 from aurea.models.replay import ReplayClient
-from aurea.models.waiting import Waiting
-from aurea.models.switch import ProviderSwitch
 from aurea.models.tape import Tape, find_secrets
+from aurea.models.waiting import Waiting
 from aurea.models.wires import LoadingWire, Wire, open_wire
 from aurea.ports import Clock, Ledger, ModelClient
 
@@ -34,7 +34,6 @@ class ProviderSwitch:
         self, make: Callable[[str], Wire], address: Callable[[str], str], *, clock: Clock, waiting: Waiting
     ) -> None:
         self._make = make
-        self._recording = recording
         self._address = address
         self._clock = clock
         self._waiting = waiting
@@ -44,8 +43,6 @@ class ProviderSwitch:
     async def complete(self, request: ModelRequest) -> ModelReply:
         """One answer of the named provider; a `timeout` fault when `request.timeout_s` is over."""
         wire = await self._open(request.model.provider)
-        if self._recording is not None:
-            self._recording.close()
         if isinstance(wire, LoadingWire):
             await self._prepare(wire, request)
             return await wire.complete(request)
@@ -59,7 +56,6 @@ class ProviderSwitch:
 
     async def _prepare(self, wire: LoadingWire, request: ModelRequest) -> None:
         began = self._clock.monotonic()
-    parts: PartsOf = lambda conversation: None,
         try:
             await wire.prepare(request)
         finally:
@@ -94,6 +90,7 @@ class RunModels:
         self._client = recording or client
         self._budget = budget
         self._switch = switch
+        self._recording = recording
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """One answer, journalled, paid for and tried again where that helps."""
@@ -103,6 +100,8 @@ class RunModels:
         """Settle what is open and let go of all connections."""
         await self._budget.close()
         await self._switch.close()
+        if self._recording is not None:
+            self._recording.close()
 
 
 def build_client(
@@ -116,13 +115,14 @@ def build_client(
     record: Path | None = None,
     make: Callable[[str], Wire] | None = None,
     around: Around | None = None,
+    parts: PartsOf = lambda conversation: None,
 ) -> RunModels:
     """The model client of `run`.
 
-    `environ` holds the vendors' variables. `limit` is asked at every call for the limit of a cap that is in force
-    (default: the spec's). `record` is a cassette to write. `make` replaces how a provider's own client is made, `around`
-    is what this run shares with others (default: nothing). `parts` knows the parts of a conversation's task, for
-    recordings and their replays. `UsageError` where the cassette to play or to write cannot be used.
+    `environ` holds the vendors' variables. `limit_usd` is asked at every call for the budget in force (default: the
+    spec's). `record` is a cassette to write. `make` replaces how a provider's own client is made, `around` is what this
+    run shares with others (default: nothing). `parts` knows the parts of a conversation's task, for recordings and their
+    replays. `UsageError` where the cassette to play or to write cannot be used.
     """
     prices = Prices(lambda provider: endpoint(provider, environ).local, spec.prices)
     waiting = Waiting()
@@ -138,9 +138,7 @@ def build_client(
         return None if provider == "replay" else endpoint(provider, environ).shown
 
     desk = Desk(run, ledger, clock, waiting, prices, spec, address)
-    client, budget = layered(
-        switch, desk, around or Around(), limit=limit or partial(limit_of, spec), ready=switch.ready
-    )
+    client, budget = layered(switch, desk, around or Around(), limit=limit, ready=switch.ready)
     recording = None
     if record is not None:
         tape = Tape(record, run, find_secrets(environ, spec.pass_env))
@@ -157,6 +155,6 @@ def wires(spec: Spec, environ: Mapping[str, str], play: Callable[[Cassette], Wir
             if cassette is None:
                 raise UsageError("provider 'replay' needs a cassette", remedy="name one: `cassette: FILE`")
             return play(cassette)
-        return open_wire(provider, environ, headers=spec.model_headers, stream=spec.stream)
+        return open_wire(provider, environ, headers=spec.model_headers)
 
     return make
