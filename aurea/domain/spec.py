@@ -313,3 +313,4 @@ def contradictions(names: Sequence[object] | None, *, unproven: bool) -> list[tu
     if names is not None and not names and not unproven:
         found.append((("checks",), "no checks: nothing could be proven; add a check, or say `unproven: true`"))
     return found
+    stream: Switch | Literal["auto"] = Field(default="auto", exclude_if=lambda value: value == "auto")

@@ -59,6 +59,7 @@ class RunState:
     asked: dict[Place, ev.ModelAsked] = field(default_factory=dict)
     tools: dict[ToolPlace, ToolRecord] = field(default_factory=dict)
     marks: dict[tuple[Place, str], Mark] = field(default_factory=dict)
+    saying: dict[Place, list[ev.ModelSaid]] = field(default_factory=dict)
     drifted: dict[Place, ev.ReplayDrifted] = field(default_factory=dict)
     partials: dict[tuple[str | None, int, str], ev.PartialHandedIn] = field(default_factory=dict)
     reserved: dict[Place, float] = field(default_factory=dict)
@@ -319,6 +320,7 @@ def _apply_calls(run: RunState, event: ev.Event) -> None:
             if record is not None:
                 record.ended = fact
             _charge(run, event, lambda cost: cost.with_tool())
+    _overhear(run, event)
         case ev.BudgetReserved() as fact:
             run.reserved[_place(event, fact)] = fact.usd
             run.passed.update((over.cap, over.limit_usd) for over in fact.over)
@@ -333,7 +335,7 @@ def _apply_calls(run: RunState, event: ev.Event) -> None:
         case ev.ModelFellBack() as fact:
             if event.item is not None and event.attempt:
                 _once(run.attempt(event.item, event.attempt).fallbacks, fact.to)
-        case ev.ModelFailed() | ev.SubtasksProposed():
+        case ev.ModelSaid() | ev.ModelFailed() | ev.SubtasksProposed():
             pass
         case _:
             _apply_team(run, event)
@@ -353,6 +355,15 @@ def _apply_team(run: RunState, event: ev.Event) -> None:
         case ev.SubtasksJudged() as fact:
             if fact.accepted and event.item is not None:
                 run.parents.update(dict.fromkeys(fact.items, event.item))
+def _overhear(run: RunState, event: ev.Event) -> None:
+    """What is being said, for those who watch: until the answer is there, or another try begins."""
+    match event.fact:
+        case ev.ModelSaid() as fact:
+            run.saying.setdefault(_place(event, fact), []).append(fact)
+        case ev.ModelAsked() | ev.ModelAnswered() | ev.ModelFailed() as fact:
+            run.saying.pop(_place(event, fact), None)
+
+
         case _:
             _apply_marks(run, event)
 

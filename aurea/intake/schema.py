@@ -48,6 +48,7 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "mcp": "MCP servers whose tools agents get.",
         "model_headers": "Whether requests to model servers carry X-Aurea headers; `always`: also to public hosts.",
         "commit": "Whose name landing commits carry.",
+        "stream": "Whether answers are asked for piece by piece; `auto`: of servers that are known to give them so.",
         "blocks": "Prefect blocks that stand behind this spec, by name. Absent: those named `default`.",
         "unproven": "Says that no check proves the result; only together with `checks: []`.",
     },

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from aurea.domain.spec import Spec
 from aurea.models.asked import PartsOf
 from aurea.models.budget import BudgetClient
 from aurea.models.cassette import Cassette, read_cassette
-from aurea.models.faults import Server, fault
 from aurea.models.layers import Around, Desk, layered
 from aurea.models.prices import Prices
 from aurea.models.providers import endpoint
@@ -20,65 +18,9 @@ from aurea.models.record import RecordingClient
 from aurea.models.replay import ReplayClient
 from aurea.models.tape import Tape, find_secrets
 from aurea.models.waiting import Waiting
-from aurea.models.wires import LoadingWire, Wire, open_wire
+from aurea.models.switch import ProviderSwitch
+from aurea.models.wires import Wire, open_wire
 from aurea.ports import Clock, Ledger, ModelClient
-
-
-class ProviderSwitch:
-    """Sends each request to the provider it names, within the request's time; one client each, made when needed.
-
-    The time that a model takes to be loaded is no part of a request's: it counts as waiting.
-    """
-
-    def __init__(
-        self, make: Callable[[str], Wire], address: Callable[[str], str], *, clock: Clock, waiting: Waiting
-    ) -> None:
-        self._make = make
-        self._address = address
-        self._clock = clock
-        self._waiting = waiting
-        self._wires: dict[str, Wire] = {}
-        self._making = asyncio.Lock()
-
-    async def complete(self, request: ModelRequest) -> ModelReply:
-        """One answer of the named provider; a `timeout` fault when `request.timeout_s` is over."""
-        wire = await self._open(request.model.provider)
-        if isinstance(wire, LoadingWire):
-            await self._prepare(wire, request)
-            return await wire.complete(request)
-        try:
-            async with asyncio.timeout(request.timeout_s):
-                return await wire.complete(request)
-        except TimeoutError as error:
-            provider = request.model.provider
-            server = Server(provider, request.model.name, self._address(provider))
-            raise fault("timeout", server, f"{request.timeout_s:g} s are over") from error
-
-    async def _prepare(self, wire: LoadingWire, request: ModelRequest) -> None:
-        began = self._clock.monotonic()
-        try:
-            await wire.prepare(request)
-        finally:
-            self._waiting.add(request.address.key, self._clock.monotonic() - began)
-
-    async def ready(self, provider: str) -> None:
-        """Have the client of `provider` made."""
-        await self._open(provider)
-
-    async def _open(self, provider: str) -> Wire:
-        if provider in self._wires:
-            return self._wires[provider]
-        async with self._making:
-            if provider not in self._wires:
-                # Importing a vendor's library takes seconds, which the other items should not wait for.
-                self._wires[provider] = await asyncio.to_thread(self._make, provider)
-        return self._wires[provider]
-
-    async def close(self) -> None:
-        """Close every client that was made."""
-        wires, self._wires = list(self._wires.values()), {}
-        for wire in wires:
-            await wire.close()
 
 
 class RunModels:
@@ -131,6 +73,8 @@ def build_client(
         lambda provider: endpoint(provider, environ).shown or "no address",
         clock=clock,
         waiting=waiting,
+        run=run,
+        ledger=ledger,
     )
     limit = limit_usd or (lambda: None if spec.budget_usd == "none" else float(spec.budget_usd))
 
@@ -155,6 +99,6 @@ def wires(spec: Spec, environ: Mapping[str, str], play: Callable[[Cassette], Wir
             if cassette is None:
                 raise UsageError("provider 'replay' needs a cassette", remedy="name one: `cassette: FILE`")
             return play(cassette)
-        return open_wire(provider, environ, headers=spec.model_headers)
+        return open_wire(provider, environ, headers=spec.model_headers, stream=spec.stream)
 
     return make

@@ -107,6 +107,9 @@ def _doing(fact: ev.AnyFact) -> str | None:
             return f"{fact.tool} {fact.summary}".rstrip()
         case ev.ModelAsked():
             return f"{fact.conversation} thinks (step {fact.step})"
+        case ev.ModelSaid():
+            doing = "thinks" if fact.kind == "reasoning" else "writes"
+            return f"{fact.conversation} {doing}, {many(fact.tokens, 'token')} so far (step {fact.step})"
         case ev.ModelFailed():
             return f"{fact.conversation}: {fact.kind}" + (", trying again" if fact.retryable else "")
         case ev.CheckEnded():

@@ -33,6 +33,7 @@ def test_every_key_is_explained() -> None:
     assert all("description" in each for each in schema["properties"].values())
 
 
+    "stream": True,
 def test_it_is_a_schema_and_knows_a_good_spec() -> None:
     schema = spec_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
