@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from surfaces.server.gates import api_of
-from surfaces.server.idle import LIMIT, run_id
+from surfaces.server.idle import LIMIT, of_another_home, run_id
 from surfaces.server.place import ask
 
 GRACE_S = 30.0
@@ -38,7 +38,7 @@ def crash_the_dead(api: str, home: Path, grace_s: float = GRACE_S) -> list[str]:
     before = datetime.now(UTC) - timedelta(seconds=grace_s)
     crashed: list[str] = []
     for flow_run in _running(api, "flow_runs", {}):
-        name = run_id(flow_run)
+        name = None if of_another_home(flow_run["parameters"], home) else run_id(flow_run)
         lock = home / "runs" / name / "lock" if name else None
         since = datetime.fromisoformat(flow_run["state"]["timestamp"].replace("Z", "+00:00"))
         if name is None or lock is None or not lock.exists() or (flow_run["deployment_id"] and since > before):

@@ -52,11 +52,19 @@ def run_id(run: Mapping[str, Any]) -> str | None:
     return next((tag.removeprefix("run:") for tag in run["tags"] if tag.startswith("run:")), None)
 
 
+def of_another_home(parameters: Mapping[str, Any], home: Path) -> bool:
+    """Whether a flow run's spec is a file of a home beside this one: homes that share a server may have runs of one id."""
+    spec = parameters.get("spec")
+    if not isinstance(spec, str) or "\n" in spec or not spec.endswith("/inputs/resolved.json"):
+        return False
+    return not Path(spec).resolve().is_relative_to(home.resolve()) and Path(spec).exists()
+
+
 def _is_alive(run: Mapping[str, Any], home: Path) -> bool:
     """Whether somebody works on it: a process that was killed leaves `Running` behind, but not its lock."""
     name = run_id(run)
     lock = home / "runs" / name / "lock" if name else None
-    if lock is None or not lock.exists():
+    if lock is None or not lock.exists() or of_another_home(run["parameters"], home):
         return True
     with lock.open("rb") as file:
         try:

@@ -15,7 +15,7 @@ from surfaces.server.place import Place, api_url
 
 
 @flow(name="deliver")
-async def deliver() -> None:
+async def deliver(spec: str = "") -> None:
     """Never run: it stands on the server as a process left it."""
 
 
@@ -42,23 +42,28 @@ async def running(client: PrefectClient, home: Path, run: str, *, deployed: bool
 async def test_what_was_killed_crashes_and_what_is_at_work_does_not(
     client: PrefectClient, server: Path, tmp_path: Path
 ) -> None:
+    home = tmp_path / "home"
     api = api_url(Place(server).read()["port"])
-    dead, _ = await running(client, tmp_path, "dead-run")
-    await running(client, tmp_path, "begun-run", deployed=True)
-    living, lock = await running(client, tmp_path, "living-run")
+    dead, _ = await running(client, home, "dead-run")
+    await running(client, home, "begun-run", deployed=True)
+    living, lock = await running(client, home, "living-run")
     other = await client.create_flow_run(deliver, tags=["aurea", "run:of-another-home"])
+    spec = tmp_path / "another-home" / "runs" / "dead-run" / "inputs" / "resolved.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text("{}")
+    same_id = await client.create_flow_run(deliver, tags=["aurea", "run:dead-run"], parameters={"spec": str(spec)})
     asking = await client.create_flow_run(deliver, tags=["aurea", "run:dead-run", "question:q-1"])
     at_work = await client.create_task_run(phase, dead.id, "0", state=Running())
-    for each in (other, asking):
+    for each in (other, same_id, asking):
         await client.set_flow_run_state(each.id, Running(), force=True)
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert crash_the_dead(api, tmp_path) == ["dead-run"]
-        assert crash_the_dead(api, tmp_path, grace_s=0) == ["begun-run"]
-    states = [(await client.read_flow_run(each.id)).state for each in (dead, asking, living, other)]
-    assert [state.type.value for state in states if state] == ["CRASHED", "PENDING", "RUNNING", "RUNNING"]
+        assert crash_the_dead(api, home) == ["dead-run"]
+        assert crash_the_dead(api, home, grace_s=0) == ["begun-run"]
+    states = [(await client.read_flow_run(each.id)).state for each in (dead, asking, living, other, same_id)]
+    assert [state.type.value for state in states if state] == ["CRASHED", "PENDING", *["RUNNING"] * 3]
     assert (await client.read_task_run(at_work.id)).state_type is StateType.CRASHED
     assert states[0] is not None
     assert states[0].message == MESSAGE
-    for each in (living, other, asking):
+    for each in (living, other, same_id, asking):
         await client.delete_flow_run(each.id)
