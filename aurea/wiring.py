@@ -17,6 +17,7 @@ from aurea.adapters.git.repository import GitRepository
 from aurea.agents.engine import LoopEngine
 from aurea.delivery.context import Run
 from aurea.delivery.prompts import task_parts
+from aurea.domain.caps import limit_of
 from aurea.domain.effective import effective_spec
 from aurea.domain.messages import ModelRef
 from aurea.domain.spec import RoleChoice, Spec
@@ -53,7 +54,7 @@ async def wire(home: Home, state: RunState, held: AsyncExitStack, record: Path |
         clock=home.clock,
         spec=spec,
         environ=home.settings.caller,
-        limit_usd=lambda: None if live.spec.budget_usd == "none" else float(live.spec.budget_usd),
+        limit=lambda cap: limit_of(live.spec, cap),
         record=record,
         around=Around(_CIRCUITS, home.settings.home),
         parts=partial(task_parts, home.ledger),

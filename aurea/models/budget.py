@@ -1,4 +1,4 @@
-"""Money is held back before each try of a model call and settled after it, under a hard stop."""
+"""Money is held back before each try of a model call and settled after it, under hard stops."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from aurea.domain import events as ev
-from aurea.domain.errors import AureaError, BudgetReached
+from aurea.domain.caps import Cap, caps_of, today
+from aurea.domain.errors import AureaError
 from aurea.domain.messages import ModelReply, ModelRequest
 from aurea.domain.state import Place
+from aurea.domain.work_facts import CapPassed
+from aurea.models.day import Day
 from aurea.models.faults import ModelFault
 from aurea.models.prices import Prices
+from aurea.models.purse import Claim, Purse, reached
 from aurea.models.waiting import Waiting
 from aurea.ports import Clock, Ledger, ModelClient
 
+LOOK_S = 0.5  # how often a call that waits for other runs to settle looks again
+
 
 class BudgetClient:
-    """Lets a call through once its estimated cost fits under the limit together with everything spent and held back.
+    """Lets a call through once its estimated cost fits under every cap together with what is spent and held back.
 
-    All figures are the ledger's, so they survive restarts. `limit` is read at every call: US dollars, or None for none.
+    All figures are the ledger's, so they survive restarts. `limit` is asked at every call: US dollars, or None for none.
     A reservation in the ledger that this process does not hold was left by a dead one: it is settled at its full value,
     in doubt, before anything else is asked. Free calls write nothing. Everything here runs on one event loop.
 
@@ -35,7 +41,7 @@ class BudgetClient:
         prices: Prices,
         clock: Clock,
         waiting: Waiting,
-        limit: Callable[[], float | None],
+        limit: Callable[[Cap], float | None],
         between: Callable[[ModelClient], ModelClient] = lambda client: client,
     ) -> None:
         self._inner = between(_Booked(inner, self._book))
@@ -45,22 +51,23 @@ class BudgetClient:
         self._clock = clock
         self._waiting = waiting
         self._limit = limit
-        self._held: dict[Place, float] = {}
+        self._purse = Purse()
+        self._day = Day(ledger, run, clock)
         self._settling: set[Place] = set()
         self._looked = False
-        self._turn = asyncio.Lock()
+        self._looking = asyncio.Lock()
         self._freed = asyncio.Event()
         self._finishing: set[asyncio.Task[None]] = set()
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """What `inner` answers; `BudgetReached` where the call can never fit, waiting where it may fit later."""
-        needed = self._prices.estimate(request, limited=self._limit() is not None)
+        needed = self._prices.estimate(request, limited=bool(self._limits(self._caps(request))))
+        await self._settle_strays()
         if needed <= 0:
-            await self._settle_strays()
             return await self._inner.complete(request)
         place = request.address.key
         began = self._clock.monotonic()
-        await self._hold(place, needed)
+        await self._hold(request, needed)
         self._waiting.add(place, self._clock.monotonic() - began)
         try:
             return await self._inner.complete(request)
@@ -74,60 +81,96 @@ class BudgetClient:
 
     async def _book(self, provider: ModelClient, request: ModelRequest) -> ModelReply:
         """What `provider` answers to a request that goes out now, with its money in the ledger before and after."""
-        place = request.address.key
-        needed = self._held.get(place)
-        if needed is None:
+        claim = self._purse.held.get(request.address.key)
+        if claim is None:
             return await provider.complete(request)
-        await self._reserve(place, needed)
+        await self._reserve(claim)
         try:
             reply = await provider.complete(request)
         except ModelFault as error:
             doubt = error.maybe_billed
-            await self._settle(place, needed, needed if doubt else 0.0, in_doubt=doubt)
+            await self._settle(claim, claim.usd if doubt else 0.0, in_doubt=doubt)
             raise
         except AureaError:
             # Not a fault of a call that was made: there was none.
-            await self._settle(place, needed, 0.0)
+            await self._settle(claim, 0.0)
             raise
         except BaseException:
             # Cancelled, or broken in a way that says nothing about the bill.
-            await self._settle(place, needed, needed, in_doubt=True)
+            await self._settle(claim, claim.usd, in_doubt=True)
             raise
         price = self._prices.of(request.model)
-        await self._settle(place, needed, price.cost(reply.usage) if price else 0.0)
+        await self._settle(claim, price.cost(reply.usage) if price else 0.0)
         return reply
 
-    async def _hold(self, place: Place, needed: float) -> None:
-        # The lock is first come, first served: a small call does not overtake a large one that waits for money.
-        await self._settle_strays()
-        async with self._turn:
+    async def _hold(self, request: ModelRequest, needed: float) -> None:
+        """Wait for the call's turn. A small call does not overtake a large one that waits for the same money."""
+        purse, place = self._purse, request.address.key
+        try:
             while True:
-                limit = self._limit()
-                spent = self._ledger.state(self._run).spent_usd
-                if limit is None or spent + sum(self._held.values()) + needed <= limit:
-                    break
-                if spent + needed > limit:
-                    raise BudgetReached(
-                        f"{spent:.4f} USD of {limit:g} are spent, and the next model call may cost {needed:.4f}",
-                        limit_usd=limit,
-                        needed_usd=needed,
-                    )
+                caps = self._caps(request)
+                limits = self._limits(caps)
+                daily = next((cap for cap in limits if cap.scope == "day"), None)
+                if daily is not None:
+                    await self._day.look()
+                    purse.spent_elsewhere, purse.held_elsewhere = {daily: self._day.spent}, {daily: self._day.held}
+                # From here to the wait nothing else runs, so that what is freed is not missed.
+                claim = Claim(place, needed, request.address.role, caps, request.last)
+                fits = purse.fit(claim, self._ledger.state(self._run), limits)
+                if fits is not None:
+                    purse.held[place] = fits
+                    return
+                purse.waiting[place] = claim
+                if daily is not None and purse.held_elsewhere[daily]:
+                    await self._clock.sleep(LOOK_S)
+                    continue
                 self._freed.clear()
                 await self._freed.wait()
-            self._held[place] = needed
+        finally:
+            if purse.waiting.pop(place, None) is not None:
+                self._freed.set()
 
-    async def _reserve(self, place: Place, needed: float) -> None:
+    def _caps(self, request: ModelRequest) -> tuple[Cap, ...]:
+        at = request.address
+        return caps_of(at.item, at.role, today(self._clock.now()))
+
+    def _limits(self, caps: tuple[Cap, ...]) -> dict[Cap, float]:
+        found = {cap: self._limit(cap) for cap in caps}
+        return {cap: limit for cap, limit in found.items() if limit is not None}
+
+    async def _reserve(self, claim: Claim) -> None:
+        over = tuple(CapPassed(cap=cap, limit_usd=limit) for cap, limit in claim.over)
+        place = claim.place
+        fact = ev.BudgetReserved(conversation=place[2], step=place[3], usd=claim.usd, role=claim.role, over=over)
         try:
-            await self._record(place, ev.BudgetReserved(conversation=place[2], step=place[3], usd=needed))
+            (event,) = await self._record(place, fact)
         except asyncio.CancelledError:
             # The ledger may have it already; what follows it in the queue takes it back.
-            await self._settle(place, needed, 0.0)
+            await self._settle(claim, 0.0)
             raise
+        for cap, limit in self._limits(claim.caps).items():
+            if cap.scope == "day":
+                await self._claim_day(claim, cap, limit, event)
 
-    async def _settle(self, place: Place, reserved: float, usd: float, *, in_doubt: bool = False) -> None:
+    async def _claim_day(self, claim: Claim, cap: Cap, limit: float, event: ev.Event) -> None:
+        """Take the reservation back where another process was faster: what the ledger holds before it goes first."""
+        try:
+            await self._day.look(before=event.seq)
+            state = self._ledger.state(self._run)
+            spent = state.spent_on.get(cap, 0.0) + self._day.spent
+            fits = spent + self._day.held + state.reserved_usd <= limit
+        except BaseException:
+            await self._settle(claim, 0.0)
+            raise
+        if not fits:
+            await self._settle(claim, 0.0)
+            raise reached(cap, limit, spent + self._day.held, claim.usd)
+
+    async def _settle(self, claim: Claim, usd: float, *, in_doubt: bool = False) -> None:
         # A settlement on its way to the ledger is not called back: the caller's cancellation must not count it twice.
-        self._settling.add(place)
-        task = asyncio.create_task(self._finish(place, _settled(place, reserved, usd, in_doubt=in_doubt)))
+        self._settling.add(claim.place)
+        fact = _settled(claim.place, claim.usd, usd, in_doubt=in_doubt, role=claim.role)
+        task = asyncio.create_task(self._finish(claim.place, fact))
         self._finishing.add(task)
         task.add_done_callback(self._finishing.discard)
         await asyncio.shield(task)
@@ -142,19 +185,19 @@ class BudgetClient:
     async def _settle_strays(self) -> None:
         if self._looked:
             return
-        async with self._turn:
+        async with self._looking:
             if not self._looked:
                 left = list(self._ledger.state(self._run).reserved.items())
                 for place, usd in left:
                     await self._record(place, _settled(place, usd, usd, in_doubt=True))
                 self._looked = True
 
-    async def _record(self, place: Place, fact: ev.BudgetReserved | ev.BudgetSettled) -> None:
+    async def _record(self, place: Place, fact: ev.BudgetReserved | ev.BudgetSettled) -> list[ev.Event]:
         draft = ev.Draft(fact=fact, actor="manager", item=place[0], attempt=place[1] or None)
-        await self._ledger.record(self._run, [draft])
+        return await self._ledger.record(self._run, [draft])
 
     def _release(self, place: Place) -> None:
-        self._held.pop(place, None)
+        self._purse.held.pop(place, None)
         self._freed.set()
 
 
@@ -172,5 +215,7 @@ class _Booked:
         return await self._book(self._provider, request)
 
 
-def _settled(place: Place, reserved: float, usd: float, *, in_doubt: bool) -> ev.BudgetSettled:
-    return ev.BudgetSettled(conversation=place[2], step=place[3], usd=usd, reserved=reserved, in_doubt=in_doubt)
+def _settled(place: Place, reserved: float, usd: float, *, in_doubt: bool, role: str = "") -> ev.BudgetSettled:
+    return ev.BudgetSettled(
+        conversation=place[2], step=place[3], usd=usd, reserved=reserved, in_doubt=in_doubt, role=role
+    )

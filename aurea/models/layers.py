@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aurea.domain.caps import Cap
 from aurea.domain.messages import ModelRequest
 from aurea.domain.spec import Spec
 from aurea.models.breaker import BreakerClient, Circuits
@@ -68,7 +69,7 @@ def layered(
     desk: Desk,
     around: Around,
     *,
-    limit: Callable[[], float | None],
+    limit: Callable[[Cap], float | None],
     ready: Callable[[str], Awaitable[None]],
 ) -> tuple[ModelClient, BudgetClient]:
     """The client of a run around `provider`, and its budget, which wants to be closed."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
+from aurea.domain.caps import Cap, limit_of
 from aurea.domain.errors import UsageError
 from aurea.domain.messages import ModelReply, ModelRequest
 from aurea.domain.spec import Spec
@@ -16,9 +18,9 @@ from aurea.models.prices import Prices
 from aurea.models.providers import endpoint
 from aurea.models.record import RecordingClient
 from aurea.models.replay import ReplayClient
+from aurea.models.switch import ProviderSwitch
 from aurea.models.tape import Tape, find_secrets
 from aurea.models.waiting import Waiting
-from aurea.models.switch import ProviderSwitch
 from aurea.models.wires import Wire, open_wire
 from aurea.ports import Clock, Ledger, ModelClient
 
@@ -53,7 +55,7 @@ def build_client(
     clock: Clock,
     spec: Spec,
     environ: Mapping[str, str],
-    limit_usd: Callable[[], float | None] | None = None,
+    limit: Callable[[Cap], float | None] | None = None,
     record: Path | None = None,
     make: Callable[[str], Wire] | None = None,
     around: Around | None = None,
@@ -61,28 +63,29 @@ def build_client(
 ) -> RunModels:
     """The model client of `run`.
 
-    `environ` holds the vendors' variables. `limit_usd` is asked at every call for the budget in force (default: the
-    spec's). `record` is a cassette to write. `make` replaces how a provider's own client is made, `around` is what this
-    run shares with others (default: nothing). `parts` knows the parts of a conversation's task, for recordings and their
-    replays. `UsageError` where the cassette to play or to write cannot be used.
+    `environ` holds the vendors' variables. `limit` is asked at every call for the limit of a cap that is in force
+    (default: the spec's). `record` is a cassette to write. `make` replaces how a provider's own client is made, `around`
+    is what this run shares with others (default: nothing). `parts` knows the parts of a conversation's task, for
+    recordings and their replays. `UsageError` where the cassette to play or to write cannot be used.
     """
     prices = Prices(lambda provider: endpoint(provider, environ).local, spec.prices)
     waiting = Waiting()
     switch = ProviderSwitch(
         make or wires(spec, environ, lambda cassette: ReplayClient(cassette, clock, run, ledger, parts)),
         lambda provider: endpoint(provider, environ).shown or "no address",
-        clock=clock,
-        waiting=waiting,
         run=run,
         ledger=ledger,
+        clock=clock,
+        waiting=waiting,
     )
-    limit = limit_usd or (lambda: None if spec.budget_usd == "none" else float(spec.budget_usd))
 
     def address(provider: str) -> str | None:
         return None if provider == "replay" else endpoint(provider, environ).shown
 
     desk = Desk(run, ledger, clock, waiting, prices, spec, address)
-    client, budget = layered(switch, desk, around or Around(), limit=limit, ready=switch.ready)
+    client, budget = layered(
+        switch, desk, around or Around(), limit=limit or partial(limit_of, spec), ready=switch.ready
+    )
     recording = None
     if record is not None:
         tape = Tape(record, run, find_secrets(environ, spec.pass_env))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aurea.domain.caps import RUN as RUN_CAP
 from aurea.domain.errors import Blocked, BudgetReached
 from aurea.domain.events import BudgetReserved, BudgetSettled, Draft
 from aurea.domain.messages import ModelRef, ModelReply, ModelRequest, Usage
@@ -35,6 +36,7 @@ class Purse:
 
     def __init__(self, limit: float | None) -> None:
         self.limit = limit
+        self.limits: dict[str, float] = {}
         self.clock = SimulatedClock()
         self.store = MemoryEventStore()
         self.book = Book(self.store, self.clock)
@@ -52,7 +54,7 @@ class Purse:
             prices=prices,
             clock=self.clock,
             waiting=Waiting(),
-            limit=lambda: self.limit,
+            limit=lambda cap: self.limit if cap == RUN_CAP else self.limits.get(cap.key),
         )
 
     def settled(self) -> list[BudgetSettled]:
@@ -340,7 +342,7 @@ def gated(purse: Purse, model: ModelClient) -> tuple[BudgetClient, Gate]:
         prices=PRICES,
         clock=purse.clock,
         waiting=Waiting(),
-        limit=lambda: purse.limit,
+        limit=lambda cap: purse.limit if cap == RUN_CAP else None,
         between=between,
     )
     return client, gates[0]
