@@ -19,6 +19,8 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 BLOCK = r"^[a-z0-9-]{1,100}$"
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 AUTHOR = r"^[^<>\n]+ <[^<>\s]+>$"
+SERVER = r"^[a-z][a-z0-9_-]{0,31}$"
+TOOL = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 LATEST = "latest"  # stands for the newest run wherever a run is named
 PATTERN_WORDS = {
     ITEM_ID: "lower-case letters, digits, `_` and `-`, beginning with a letter or digit, at most 64",
@@ -27,6 +29,8 @@ PATTERN_WORDS = {
     BLOCK: "lower-case letters, digits and `-`",
     VARIABLE: "the name of an environment variable (letters, digits and `_`)",
     AUTHOR: "`Name <address>`",
+    SERVER: "lower-case letters, digits, `_` and `-`, beginning with a letter, at most 32",
+    TOOL: "the name of a tool (letters, digits, `_` and `-`)",
 }
 
 PROVIDERS = ("openai", "anthropic", "google", "openrouter", "glm", "ollama", "mlx", "replay")
@@ -94,12 +98,19 @@ def _inside(path: str) -> str:
     return path
 
 
+def _http(url: str) -> str:
+    if not re.match(r"https?://[^\s/]", url):
+        raise ValueError(f"{url!r} is no address of a server; write http://... or https://...")
+    return url
+
+
 def _role(value: Any) -> Any:
     return {"model": value} if isinstance(value, str) else value
 
 
 ItemId = Annotated[str, StringConstraints(pattern=ITEM_ID)]
 Name = Annotated[str, StringConstraints(pattern=NAME)]
+ToolName = Annotated[str, StringConstraints(pattern=TOOL)]
 BlockName = Annotated[str, StringConstraints(pattern=BLOCK)]
 Variable = Annotated[str, StringConstraints(pattern=VARIABLE)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -146,10 +157,16 @@ class Reviewer(Part):
     focus: str = "correctness"
 
 
+def _unset(value: object) -> bool:
+    """Keys that came later are written only where they say something, so that the digests of older specs stay."""
+    return not value
+
+
 class RoleChoice(Part):
     """Which model plays a role, with which options, and whether it is shown all its tools or the most used ones.
 
-    `context_tokens` is what its model takes, `attempt_tokens` what one conversation may use in all.
+    `context_tokens` is what its model takes, `attempt_tokens` what one conversation may use in all; `deny` names tools
+    that it does not get.
     """
 
     model: Text | None = None
@@ -158,6 +175,41 @@ class RoleChoice(Part):
     tools: Literal["core", "all"] = "core"
     context_tokens: Annotated[int, Field(strict=True, ge=2048)] | None = None
     attempt_tokens: Annotated[int, Field(strict=True, ge=1)] | None = None
+    deny: tuple[ToolName, ...] = Field(default=(), exclude_if=_unset)
+
+
+class McpServer(Part):
+    """A server of tools: a command that speaks MCP on its standard input and output, or an address.
+
+    `tools` are those that agents get of it, None: all; `roles` who gets them; `effect` what its tools do. `pass_env` and
+    `token_env` name variables of the caller: for its environment, and for what it is sent as `Authorization: Bearer`.
+    """
+
+    name: Annotated[str, StringConstraints(pattern=SERVER)]
+    command: Command | None = None
+    url: Annotated[str, AfterValidator(_http)] | None = None
+    env: Environment = Field(default_factory=dict)
+    pass_env: tuple[Variable, ...] = ()
+    token_env: Variable | None = None
+    tools: tuple[Text, ...] | None = None
+    roles: tuple[RoleName, ...] = WORKERS
+    effect: Literal["read", "write", "outside"] = "outside"
+    timeout_s: Seconds = 60
+
+    @model_validator(mode="after")
+    def _one_way(self) -> McpServer:
+        if (self.command is None) == (self.url is None):
+            raise ValueError("a server has either a `command` or a `url`")
+        if self.url is not None and (self.env or self.pass_env):
+            raise ValueError("`env` and `pass_env` are for a `command`; a `url` is given a token by `token_env`")
+        if self.command is not None and self.token_env is not None:
+            raise ValueError("`token_env` is for a `url`; a `command` is given variables by `pass_env`")
+        return self
+
+    @property
+    def secret(self) -> bool:
+        """Whether it is given something of the caller's that others must not have."""
+        return bool(self.pass_env or self.token_env)
 
 
 class ItemSpec(Part):
@@ -263,8 +315,10 @@ class Spec(Part):
     sandbox: Literal["auto", "process", "bubblewrap", "container", "none"] = "auto"
     network: Literal["none", "open"] | tuple[Text, ...] = "none"
     web_search: Switch = False
-    mcp: tuple[Any, ...] = ()
+    mcp: tuple[McpServer, ...] = ()
+    plugins: tuple[Name, ...] = Field(default=(), exclude_if=_unset)
     model_headers: Switch | Literal["always"] = True
+    stream: Switch | Literal["auto"] = Field(default="auto", exclude_if=lambda value: value == "auto")
     commit: CommitSpec = CommitSpec()
     blocks: BlockNames = BlockNames()
     unproven: Switch = False
@@ -313,4 +367,3 @@ def contradictions(names: Sequence[object] | None, *, unproven: bool) -> list[tu
     if names is not None and not names and not unproven:
         found.append((("checks",), "no checks: nothing could be proven; add a check, or say `unproven: true`"))
     return found
-    stream: Switch | Literal["auto"] = Field(default="auto", exclude_if=lambda value: value == "auto")

@@ -46,9 +46,10 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "network": "Network of agents' tools and checks: `none`, `open`, or a list of hosts.",
         "web_search": "Whether agents may search the web.",
         "mcp": "MCP servers whose tools agents get.",
+        "plugins": "Installed plugins whose tools agents get, by the names of their entry points.",
         "model_headers": "Whether requests to model servers carry X-Aurea headers; `always`: also to public hosts.",
-        "commit": "Whose name landing commits carry.",
         "stream": "Whether answers are asked for piece by piece; `auto`: of servers that are known to give them so.",
+        "commit": "Whose name landing commits carry.",
         "blocks": "Prefect blocks that stand behind this spec, by name. Absent: those named `default`.",
         "unproven": "Says that no check proves the result; only together with `checks: []`.",
     },
@@ -75,6 +76,19 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "tools": "Show the most used tools and let the agent search for the rest (core), or show all of them.",
         "context_tokens": "Tokens that its model takes, prompt and answer together; what is longer is cut.",
         "attempt_tokens": "Tokens that one conversation may use in all, those of every prompt counted.",
+        "deny": "Tools that this role does not get, by name.",
+    },
+    "McpServer": {
+        "name": "Short name, with which the names of its tools begin.",
+        "command": "Starts the server, which speaks MCP on its standard input and output.",
+        "url": "Its address, where it is no command (streamable HTTP).",
+        "env": "Environment variables of the command.",
+        "pass_env": "Names of the caller's environment variables that the command gets.",
+        "token_env": "Name of the caller's variable that is sent to the url as `Authorization: Bearer`.",
+        "tools": "Its tools that agents get. Absent: all.",
+        "roles": "The roles that get them. Absent: those who carry out items.",
+        "effect": "What its tools do: look (read), change what is theirs (write), change or tell others (outside).",
+        "timeout_s": "Seconds that its start, and each call, may take.",
     },
     "ProviderLimits": {
         "requests_per_minute": "Requests in any minute.",
@@ -113,6 +127,18 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
     "CommitSpec": {"author": "`Name <address>`."},
 }
 
+DESCRIPTIONS_OF_TEMPLATE: Mapping[str, str] = {
+    "schema": "Always `aurea.template/1`.",
+    "description": "What it is for, in one line.",
+    "plan": "`planner`: a planner writes the items. Absent: the same, unless there are `items`.",
+    "items": "The work items, as in a spec; goal, title and criteria may hold {objective}, {acceptance} and {project}.",
+    "line": "The phases of every attempt in order; those of a list in the list work at the same time. Then it lands.",
+    "rejected": "Where a failed item goes back to: the plan `after` that many failed attempts, or always `implement`.",
+    "reviewers": "The reviewers of specs that name none.",
+    "review_loops": "The same as in a spec, for specs that do not say.",
+    "max_attempts": "The same as in a spec, for specs that do not say.",
+}
+
 
 def spec_schema() -> dict[str, Any]:
     """JSON schema (draft 2020-12) of a spec file, with a description for every key."""
@@ -126,19 +152,9 @@ def spec_schema() -> dict[str, Any]:
     properties["task_description"] = {**properties["objective"], "description": "Another name of `objective`."}
     properties["roles"]["propertyNames"] = {"enum": list(ROLES)}
     schema["$defs"]["Budgets"]["properties"]["roles"]["propertyNames"] = {"enum": list(ROLES)}
+    properties["template"] = {"type": "string", "default": "loop", "description": properties["template"]["description"]}
+    del schema["$defs"]["Route"]
     properties["limits"]["propertyNames"] = {"enum": list(PROVIDERS)}
-DESCRIPTIONS_OF_TEMPLATE: Mapping[str, str] = {
-    "schema": "Always `aurea.template/1`.",
-    "description": "What it is for, in one line.",
-    "plan": "`planner`: a planner writes the items. Absent: the same, unless there are `items`.",
-    "items": "The work items, as in a spec; goal, title and criteria may hold {objective}, {acceptance} and {project}.",
-    "line": "The phases of every attempt in order; those of a list in the list work at the same time. Then it lands.",
-    "rejected": "Where a failed item goes back to: the plan `after` that many failed attempts, or always `implement`.",
-    "reviewers": "The reviewers of specs that name none.",
-    "review_loops": "The same as in a spec, for specs that do not say.",
-    "max_attempts": "The same as in a spec, for specs that do not say.",
-}
-
     schema["$defs"]["ItemSpec"]["properties"]["role"]["enum"] = list(WORKERS)
     schema["required"] = ["project"]
     schema["oneOf"] = [{"required": ["objective"]}, {"required": ["task_description"]}]
@@ -148,8 +164,6 @@ DESCRIPTIONS_OF_TEMPLATE: Mapping[str, str] = {
         "title": "Aurea spec",
         "description": "What Aurea is asked to deliver. Keys that are not listed are errors.",
     }
-    properties["template"] = {"type": "string", "default": "loop", "description": properties["template"]["description"]}
-    del schema["$defs"]["Route"]
 
 
 def template_schema() -> dict[str, Any]:

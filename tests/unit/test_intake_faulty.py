@@ -65,7 +65,7 @@ LINES = [
     ("network: [pypi.org]", "4:10: network: `network` as a list of hosts: not available yet"),
     ("web_search: true", "4:13: web_search: `web_search: true`: not available yet"),
     ("web_search: yes", "4:13: web_search: must be `true` or `false`, not 'yes'"),
-    ("mcp: [x]", "4:6: mcp: `mcp`: not available yet"),
+    ("mcp: [{name: docs, command: x}]", "4:6: mcp: `mcp`: not available yet"),
     ("template: graph", "4:11: template: unknown template 'graph'; there are loop, pipeline, single; one of yours"),
     ("setup: npm ci", "4:8: setup: must be a list, not 'npm ci'"),
     ("setup: [python, -m, venv]", "4:17: setup.1: '-m' is an option, not a program"),

@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from aurea.domain.spec import Check, CommitSpec, ItemSpec, ModelPrice, ProviderLimits, Reviewer, RoleChoice, Spec
+from aurea.domain.spec import (
+    Check,
+    CommitSpec,
+    ItemSpec,
+    McpServer,
+    ModelPrice,
+    ProviderLimits,
+    Reviewer,
+    RoleChoice,
+    Spec,
+)
 from aurea.intake.schema import DESCRIPTIONS, spec_schema
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -23,17 +33,17 @@ GOOD: dict[str, Any] = {
     "items": [{"id": "a", "goal": "x", "criteria": ["c"]}],
     "provider": None,
     "model_headers": "always",
+    "stream": True,
 }
 
 
 def test_every_key_is_explained() -> None:
-    for model in (Spec, Check, Reviewer, RoleChoice, ProviderLimits, ModelPrice, ItemSpec, CommitSpec):
+    for model in (Spec, Check, Reviewer, RoleChoice, ProviderLimits, ModelPrice, ItemSpec, McpServer, CommitSpec):
         assert set(DESCRIPTIONS[model.__name__]) == set(model.model_fields)
     schema = spec_schema()
     assert all("description" in each for each in schema["properties"].values())
 
 
-    "stream": True,
 def test_it_is_a_schema_and_knows_a_good_spec() -> None:
     schema = spec_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
