@@ -57,9 +57,9 @@ class RunState:
     journal: dict[Place, str] = field(default_factory=dict)
     answer_seconds: dict[Place, float] = field(default_factory=dict)
     asked: dict[Place, ev.ModelAsked] = field(default_factory=dict)
+    saying: dict[Place, list[ev.ModelSaid]] = field(default_factory=dict)
     tools: dict[ToolPlace, ToolRecord] = field(default_factory=dict)
     marks: dict[tuple[Place, str], Mark] = field(default_factory=dict)
-    saying: dict[Place, list[ev.ModelSaid]] = field(default_factory=dict)
     drifted: dict[Place, ev.ReplayDrifted] = field(default_factory=dict)
     partials: dict[tuple[str | None, int, str], ev.PartialHandedIn] = field(default_factory=dict)
     reserved: dict[Place, float] = field(default_factory=dict)
@@ -306,6 +306,7 @@ def _apply_work(run: RunState, event: ev.Event) -> None:
 
 def _apply_calls(run: RunState, event: ev.Event) -> None:
     """The journal of model and tool calls, and the money."""
+    _overhear(run, event)
     match event.fact:
         case ev.ModelAsked() as fact:
             run.asked[_place(event, fact)] = fact
@@ -320,7 +321,6 @@ def _apply_calls(run: RunState, event: ev.Event) -> None:
             if record is not None:
                 record.ended = fact
             _charge(run, event, lambda cost: cost.with_tool())
-    _overhear(run, event)
         case ev.BudgetReserved() as fact:
             run.reserved[_place(event, fact)] = fact.usd
             run.passed.update((over.cap, over.limit_usd) for over in fact.over)
@@ -341,6 +341,15 @@ def _apply_calls(run: RunState, event: ev.Event) -> None:
             _apply_team(run, event)
 
 
+def _overhear(run: RunState, event: ev.Event) -> None:
+    """What is being said, for those who watch: until the answer is there, or another try begins."""
+    match event.fact:
+        case ev.ModelSaid() as fact:
+            run.saying.setdefault(_place(event, fact), []).append(fact)
+        case ev.ModelAsked() | ev.ModelAnswered() | ev.ModelFailed() as fact:
+            run.saying.pop(_place(event, fact), None)
+
+
 def _apply_team(run: RunState, event: ev.Event) -> None:
     """What agents are told, and what they hand in."""
     match event.fact:
@@ -355,15 +364,6 @@ def _apply_team(run: RunState, event: ev.Event) -> None:
         case ev.SubtasksJudged() as fact:
             if fact.accepted and event.item is not None:
                 run.parents.update(dict.fromkeys(fact.items, event.item))
-def _overhear(run: RunState, event: ev.Event) -> None:
-    """What is being said, for those who watch: until the answer is there, or another try begins."""
-    match event.fact:
-        case ev.ModelSaid() as fact:
-            run.saying.setdefault(_place(event, fact), []).append(fact)
-        case ev.ModelAsked() | ev.ModelAnswered() | ev.ModelFailed() as fact:
-            run.saying.pop(_place(event, fact), None)
-
-
         case _:
             _apply_marks(run, event)
 

@@ -211,11 +211,11 @@ def _team(fact: ev.AnyFact) -> str:
 def _way(fact: ev.AnyFact) -> str:
     """How a conversation with a model went."""
     match fact:
-        case ev.ModelRepaired():
-            return f"{fact.conversation} step {fact.step}: mended {one_line('; '.join(fact.what))}"
         case ev.ModelSaid():
             doing = {"text": "writes", "reasoning": "thinks", "tool": "prepares a call"}[fact.kind]
             return f"{fact.conversation} step {fact.step}: {doing}, about {many(fact.tokens, 'token')} so far"
+        case ev.ModelRepaired():
+            return f"{fact.conversation} step {fact.step}: mended {one_line('; '.join(fact.what))}"
         case ev.ConversationCompacted():
             why = "refused as too long" if fact.refused else "grown long"
             cut = f"{fact.before} tokens cut to {fact.after}, without {fact.left_out}"
