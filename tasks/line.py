@@ -9,7 +9,7 @@ from tasks.check import check
 from tasks.implement import implement
 from tasks.land import land
 from tasks.mapped import mapped
-from tasks.plan import plan
+from tasks.plan import plan, replan
 from tasks.report import report
 from tasks.review import review
 from tasks.review_precheck import review_precheck
@@ -19,6 +19,7 @@ def prefect_phases() -> Phases:
     """The phases as Prefect tasks; checks and reviews are mapped."""
     return Phases(
         plan=plan,
+        replan=replan,
         implement=implement,
         precheck=review_precheck,
         checks=_checks,

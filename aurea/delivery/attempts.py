@@ -60,14 +60,20 @@ async def close(run: Run, item: str) -> None:
     await run.record(said, move, actor=actor, item=item, attempt=attempt.number)
 
 
+def over(run: Run, item: str) -> str | None:
+    """Why `item` is not attempted again without a person; None where it is."""
+    entry = run.state.item(item)
+    if entry.spent >= run.spec.max_attempts:
+        return f"{entry.spent} of {run.spec.max_attempts} attempts are spent"
+    if entry.returned_by_reviews > run.spec.review_loops:
+        return f"reviews sent it back {entry.returned_by_reviews} times, {run.spec.review_loops} are allowed"
+    return None
+
+
 async def again_or_ask(run: Run, item: str) -> None:
     """After a failed attempt: another one with its lessons, or a person when the attempts are spent."""
     entry = run.state.item(item)
-    why = None
-    if entry.spent >= run.spec.max_attempts:
-        why = f"{entry.spent} of {run.spec.max_attempts} attempts are spent"
-    elif entry.returned_by_reviews > run.spec.review_loops:
-        why = f"reviews sent it back {entry.returned_by_reviews} times, {run.spec.review_loops} are allowed"
+    why = over(run, item)
     if why is None:
         cause = f"goes on with what attempt {len(entry.attempts)} taught"
         moves = [ItemMoved(source=ItemState.FAILED, target=ItemState.READY, cause=cause)]

@@ -1,4 +1,4 @@
-"""The line of one work item: attempt, the phases that its template says, verdict, landing, again with lessons."""
+"""The line of one work item: attempt, the phases of its template, verdict, landing, again or back to the plan."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aurea.delivery import attempts, verdict
+from aurea.delivery import attempts, replanning, verdict
 from aurea.delivery.context import Run
 from aurea.domain.lifecycle import ItemState
 from aurea.domain.route import Phase
@@ -24,6 +24,7 @@ class Phases:
     """
 
     plan: Callable[[str], Done]
+    replan: Callable[[str, str], Done]
     implement: Callable[[str, str, int], Done]
     precheck: Callable[[str, str, int], Done]
     checks: Callable[[str, str, int, Sequence[str]], Done]
@@ -48,6 +49,10 @@ async def walk(run: Run, item: str, phases: Phases) -> None:
                 await judge(run, item, phases)
             case ItemState.MERGING if run.state.item(item).question is None:
                 await phases.land(run.id, item, attempts.current(run, item).number)
+            case ItemState.FAILED if replanning.due(run, item):
+                if run.state.order is not None:
+                    return
+                await phases.replan(run.id, item)
             case ItemState.FAILED:
                 await attempts.again_or_ask(run, item)
             case _:

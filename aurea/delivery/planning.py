@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
 from aurea.agents import briefs, results
@@ -32,7 +33,7 @@ async def plan(run: Run) -> None:
         number = max((rejected.round for rejected in run.state.rejections), default=0) + 1
         proposal = run.state.proposals.get(number)
         if proposal is None:
-            items, notes = await _propose(run, number)
+            items, notes = await _proposed(run, number)
         else:  # proposed before a crash, judged now
             items, notes = proposal.items, proposal.notes
         try:
@@ -48,30 +49,41 @@ def _awaits_approval(run: Run) -> bool:
     )
 
 
-async def _brief(run: Run) -> tuple[Part, ...]:
-    """What the planner is shown in the next round."""
-    assert run.state.created is not None
-    files = await run.repository.files(run.state.created.base.sha)
+async def brief(run: Run, commit: str, *, rejected: Sequence[Sequence[str]], most: int) -> tuple[Part, ...]:
+    """What a planner is shown who plans on the files of `commit`."""
+    files = await run.repository.files(commit)
     return briefs.planner_brief(
         objective=run.spec.objective,
         acceptance=run.spec.acceptance,
         checks=run.spec.checks or (),
         files=[file.path for file in files],
         red_baseline=baseline.red(run),
-        rejected=[rejection.reasons for rejection in run.state.rejections],
-        max_items=MAX_ITEMS_PER_CALL,
+        rejected=rejected,
+        max_items=most,
         known=await prompts.known(run),
     )
 
 
-async def _propose(run: Run, number: int) -> tuple[tuple[ItemSpec, ...], str]:
-    """One round of the planner role."""
+async def _proposed(run: Run, number: int) -> tuple[tuple[ItemSpec, ...], str]:
+    """The next plan; one that did not come is recorded as an empty one."""
     assert run.state.created is not None
     base = run.state.created.base.sha
-    prompt = await prompts.told(run, "planner", "planner-1", None, number, lambda: _brief(run))
+    rejected = [rejection.reasons for rejection in run.state.rejections]
+    try:
+        return await asked(run, number, base, lambda: brief(run, base, rejected=rejected, most=MAX_ITEMS_PER_CALL))
+    except PlanRefused:
+        await run.record(PlanProposed(round=number, items=()), actor="agent", attempt=number)
+        raise
+
+
+async def asked(
+    run: Run, number: int, commit: str, make: Callable[[], Awaitable[tuple[Part, ...]]]
+) -> tuple[tuple[ItemSpec, ...], str]:
+    """What the planner submits in round `number`, looking at the files of `commit`; `PlanRefused` where it gives nothing."""
+    prompt = await prompts.told(run, "planner", "planner-1", None, number, make)
     async with AsyncExitStack() as held:
-        there = await run.repository.files(base)  # of an empty repository there is nothing to look at
-        workspace = await held.enter_async_context(workspaces.looking(run, "plan", base)) if there else None
+        there = await run.repository.files(commit)  # of an empty repository there is nothing to look at
+        workspace = await held.enter_async_context(workspaces.looking(run, "plan", commit)) if there else None
         outcome = await run.engine.run(
             Assignment(
                 item=None,
@@ -87,9 +99,7 @@ async def _propose(run: Run, number: int) -> tuple[tuple[ItemSpec, ...], str]:
             )
         )
     if outcome.result is None:
-        reason = f"the planner gave no plan: {outcome.reason or f'ran out of {outcome.limit}'}"
-        await run.record(PlanProposed(round=number, items=()), actor="agent", attempt=number)
-        raise PlanRefused([reason])
+        raise PlanRefused([f"the planner gave no plan: {outcome.reason or f'ran out of {outcome.limit}'}"])
     return results.plan_of(outcome.result)
 
 

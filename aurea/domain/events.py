@@ -28,6 +28,7 @@ from aurea.domain.facts import (
     PlanChanged,
     PlanProposed,
     PlanRejected,
+    PlanReopened,
     QualityJudged,
     QuestionAnswered,
     QuestionAsked,
@@ -111,6 +112,7 @@ __all__ = [
     "PlanChanged",
     "PlanProposed",
     "PlanRejected",
+    "PlanReopened",
     "PrecheckEnded",
     "PromptGiven",
     "QualityJudged",
@@ -138,7 +140,7 @@ __all__ = [
 AnyFact = Annotated[
     Union[
         RunCreated, RunResumed, RunLinked, RunEnded, RunCleaned,
-        PlanProposed, PlanRejected, PlanAccepted, PlanChanged, OrderGiven,
+        PlanProposed, PlanRejected, PlanAccepted, PlanChanged, PlanReopened, OrderGiven,
         ItemMoved, AttemptStarted, PromptGiven, AttemptEnded,
         ModelAsked, ModelSaid, ModelAnswered, ModelFailed, ModelFellBack, ToolStarted, ToolEnded,
         ModelRepaired, ConversationCompacted, GuardianLooked, LimitReached, LimitLifted,

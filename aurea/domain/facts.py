@@ -113,6 +113,14 @@ class PlanChanged(Fact):
     question: str | None = None
 
 
+class PlanReopened(Fact):
+    """The planner is asked, in planning round `round`, to revise the item that the event is about, for it keeps failing."""
+
+    type: Literal["plan.reopened"] = "plan.reopened"
+    round: int
+    failures: int
+
+
 class OrderGiven(Fact):
     """Somebody ordered the process at work to stop: the whole run, or the item that the event is about.
 

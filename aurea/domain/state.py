@@ -13,6 +13,7 @@ from aurea.domain.caps import Cap, caps_of, today
 from aurea.domain.errors import IllegalMove, Permanent
 from aurea.domain.evidence import Cost, Evidence, Question, deadline
 from aurea.domain.lifecycle import Actor, ItemState, check_move
+from aurea.domain.spec import ItemSpec
 
 __all__ = ["Attempt", "Item", "Note", "OpenQuestion", "Place", "RunState", "ToolPlace", "ToolRecord"]
 
@@ -38,6 +39,7 @@ class RunState:
     rounds: int = 0
     rejections: list[ev.PlanRejected] = field(default_factory=list)
     proposals: dict[int, ev.PlanProposed] = field(default_factory=dict)
+    reopened: dict[str, int] = field(default_factory=dict)
     items: dict[str, Item] = field(default_factory=dict)
     parents: dict[str, str] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
@@ -225,9 +227,12 @@ def _apply(run: RunState, event: ev.Event) -> None:  # noqa: C901 (a flat list o
                 run.items.setdefault(spec.id, Item(spec, since=event.ts))
         case ev.PlanChanged() as fact:
             for spec in fact.items:
-                run.items.setdefault(spec.id, Item(spec, since=event.ts)).spec = spec
+                _plan(run, spec, event.ts, by_person=fact.question is not None)
             for name, hint in fact.hints.items():
                 run.item(name).hints.append(hint)
+        case ev.PlanReopened() as fact:
+            run.rounds = max(run.rounds, fact.round)
+            run.reopened[event.item or ""] = fact.round
         case ev.OrderGiven() as fact:
             if event.item is None:  # nothing takes a cancel back
                 run.order = run.order if run.order is not None and run.order.order == "cancel" else fact
@@ -261,6 +266,15 @@ def _apply(run: RunState, event: ev.Event) -> None:  # noqa: C901 (a flat list o
             pass
         case _:
             _apply_work(run, event)
+
+
+def _plan(run: RunState, spec: ItemSpec, since: datetime, *, by_person: bool) -> None:
+    """Take an item into the plan, or another wording of one that is there."""
+    before = run.items.get(spec.id)
+    item = before or run.items.setdefault(spec.id, Item(spec, since=since))
+    if by_person and (before is None or (spec.goal, spec.criteria) != (before.spec.goal, before.spec.criteria)):
+        item.by_person = True
+    item.spec = spec
 
 
 def _close(run: RunState, name: str) -> None:

@@ -99,6 +99,8 @@ def _people(fact: ev.AnyFact) -> str:
                     None, [f"plan changed: {', '.join(item.id for item in fact.items)}" if fact.items else "", hints]
                 )
             )
+        case ev.PlanReopened():
+            return f"failed {many(fact.failures, 'time')}: the planner is asked to revise it (round {fact.round})"
         case ev.OrderGiven():
             return f"ordered to {fact.order}" + (f": {fact.reason}" if fact.reason else "")
         case ev.QuestionAsked():

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aurea.delivery import checks, implement, landing, planning, precheck, reviewing
+from aurea.delivery import checks, implement, landing, planning, precheck, replanning, reviewing
 from aurea.delivery.context import Run
 from aurea.delivery.line import Phases
 from aurea.domain.events import Draft, RunCreated
@@ -47,6 +47,7 @@ def plain_phases(run: Run) -> Phases:
 
     return Phases(
         plan=lambda _: planning.plan(run),
+        replan=lambda _, item: replanning.replan(run, item),
         implement=lambda _, item, number: implement.implement(run, item, number),
         precheck=lambda _, item, number: precheck.precheck(run, item, number),
         checks=lambda _, item, number, names: many([checks.check(run, item, number, name) for name in names]),
