@@ -15,8 +15,8 @@ from aurea.adapters.git.advance import advance_branch
 from aurea.adapters.git.create import follow
 from aurea.adapters.git.repository import GitRepository
 from aurea.agents.engine import LoopEngine
+from aurea.agents.told import task_parts
 from aurea.delivery.context import Run
-from aurea.delivery.prompts import task_parts
 from aurea.domain.caps import limit_of
 from aurea.domain.effective import effective_spec
 from aurea.domain.messages import ModelRef

@@ -11,7 +11,6 @@ from aurea.agents.parts import Part, Prompt
 from aurea.delivery.context import Run
 from aurea.domain.events import DecisionLogged, InsightPosted, PromptGiven
 from aurea.domain.lifecycle import Actor
-from aurea.domain.messages import Address
 from aurea.ledger.chain import digest
 from aurea.ports import Ledger
 
@@ -43,17 +42,6 @@ def sealed(role: str, parts: tuple[Part, ...]) -> tuple[str, str]:
 def read(ledger: Ledger, body: str, role: str) -> Prompt:
     """The prompt for `role` that is kept in `body`."""
     return Prompt.stored(ledger.body(body), roles.prompt(role))
-
-
-def task_parts(ledger: Ledger, at: Address) -> dict[str, str] | None:
-    """The parts of the task that a conversation was told, by name; None where it has no prompt of its own."""
-    state = ledger.state(at.run)
-    body = state.prompts.get((at.item, at.attempt, at.conversation))
-    if body is None and at.item is not None and at.conversation == at.role:
-        body = state.attempt(at.item, at.attempt).prompt
-    if body is None:
-        return None
-    return {part.name: part.text for part in read(ledger, body, at.role).parts}
 
 
 async def known(run: Run) -> Known:

@@ -14,6 +14,7 @@ from aurea.domain.evidence import Cost, Evidence
 from aurea.domain.forms import form
 from aurea.domain.spec import ItemSpec
 from aurea.reporting import schemas as sh
+from aurea.reporting.drift import replayed
 
 ROW_KEYS = (
     "schema", "run", "project", "state", "reason", "reason_code", "provider", "model", "folder", "ui_url", "repo",
@@ -64,6 +65,7 @@ def run_document(state: st.RunState, *, alive: bool, folder: Path | str, now: da
             critical_path=list(state.plan.critical_path) if state.plan else [],
         ),
         unproven=bool(created.spec.get("unproven")),
+        replay=sh.ReplayEntry.model_validate(played) if (played := replayed(state)) else None,
     )
     return document.model_dump(mode="json", by_alias=True)
 

@@ -41,6 +41,7 @@ def report_markdown(
         *_checks(document),
         *_costs(document),
         *_files(manifest),
+        *_replay(document),
         *_quality(quality),
         *_history(compared, chart),
         *_next(document),
@@ -102,6 +103,11 @@ def _not_landed(document: dict[str, Any]) -> list[str]:
         return []
     rows = [(i["title"], i["state"].replace("_", " "), str(len(i["attempts"])), why_not(i)) for i in items]
     return ["## What did not land", table(("item", "state", "attempts", "why"), rows)]
+
+
+def _replay(document: dict[str, Any]) -> list[str]:
+    played = document["replay"]
+    return ["## Replay", f"{escaped(played['summary'])}: `{played['file']}`."] if played else []
 
 
 def _questions(document: dict[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from aurea.reporting import frames
 from aurea.reporting.conversations import conversations
 from aurea.reporting.diffs import item_diffs
 from aurea.reporting.document import run_document
+from aurea.reporting.drift import drift_document, drift_markdown
 from aurea.reporting.earlier import STATISTICS, earlier_runs, history_svg
 from aurea.reporting.manifest import LandedFile, landed, manifest
 from aurea.reporting.markdown import report_markdown
@@ -77,6 +78,7 @@ class _Found:
     statistics: dict[str, Any]
     quality: dict[str, Any] | None
     diffs: Sequence[Diff]
+    drift: dict[str, Any] | None
     seq: int
     chain: str
 
@@ -102,6 +104,7 @@ async def report(run: Reported, *, files: Files | None = None) -> dict[str, Any]
         statistics=statistics(state, shape, steps),
         quality=_judgement(run),
         diffs=await item_diffs(state, run.repository),
+        drift=drift_document(state, run.ledger),
         seq=seq,
         chain=chain,
     )
@@ -159,6 +162,8 @@ def _write(found: _Found) -> dict[str, Any]:
         texts["history.svg"] = chart
     if found.quality is not None:
         texts["quality.json"] = _json(found.quality)
+    if found.drift is not None:
+        texts |= {"drift.json": _json(found.drift), "drift.md": drift_markdown(found.drift)}
     for name, content in texts.items():
         write_atomic(folder / "artifacts" / name, content)
     write_atomic(folder / STATISTICS, _json(found.statistics))

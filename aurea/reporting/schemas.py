@@ -158,6 +158,19 @@ class BudgetEntry(Shape):
     reserved_usd: float
 
 
+class ReplayEntry(Shape):
+    """What was played from a cassette: how many answers, and at how many places something else was asked than then.
+
+    `kinds` counts the differences, `summary` tells them in a line, `file` lists them.
+    """
+
+    answers: int
+    drifted: int
+    kinds: dict[str, int]
+    summary: str
+    file: str
+
+
 class PlanEntry(Shape):
     """The size of the plan and its longest chain of dependencies."""
 
@@ -199,6 +212,7 @@ class RunDocument(Shape):
     budget: BudgetEntry
     plan: PlanEntry
     unproven: bool
+    replay: ReplayEntry | None = None
 
 
 class FileEntry(Shape):
@@ -249,6 +263,7 @@ class Manifest(Shape):
     plan: PlanEntry
     files: list[FileEntry]
     ledger: LedgerPoint
+    replay: ReplayEntry | None = None
 
 
 class EventDocument(Shape):

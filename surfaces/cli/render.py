@@ -154,6 +154,8 @@ def _print_head(console: Console, document: Document) -> None:
     facts += [f"{document['provider']}:{one_line(document['model'])}", f"sandbox {document['sandbox']}"]
     console.print(" · ".join(facts), style="dim", soft_wrap=True)
     console.print(f"folder {document['folder']}", style="dim", soft_wrap=True)
+    if document["replay"]:
+        console.print(f"{document['replay']['summary']}: {document['replay']['file']}", style="dim", soft_wrap=True)
 
 
 def _items_table(document: Document, width: int) -> Table:
