@@ -14,12 +14,15 @@ from aurea.adapters.commands.runner import ProcessRunner
 from aurea.adapters.git.advance import advance_branch
 from aurea.adapters.git.create import follow
 from aurea.adapters.git.repository import GitRepository
+from aurea.adapters.web import engine as search_engine
 from aurea.agents.engine import LoopEngine
 from aurea.agents.told import task_parts
+from aurea.agents.tools.web import Web
 from aurea.delivery.context import Run
 from aurea.domain.caps import limit_of
 from aurea.domain.effective import effective_spec
 from aurea.domain.messages import ModelRef
+from aurea.domain.secrecy import secret_values
 from aurea.domain.spec import RoleChoice, Spec
 from aurea.domain.state import RunState
 from aurea.home import Home
@@ -84,6 +87,7 @@ async def wire(home: Home, state: RunState, held: AsyncExitStack, record: Path |
             commands=commands,
             clock=home.clock,
             folder=folder,
+            web=_web(home, spec),
         ),
         model_for=models,
         environment=partial(_environment, home, spec),
@@ -100,6 +104,11 @@ async def wire(home: Home, state: RunState, held: AsyncExitStack, record: Path |
     held.push_async_callback(gate.close)
     live.quality = gate
     return live
+
+
+def _web(home: Home, spec: Spec) -> Web | None:
+    hidden = secret_values({**home.settings.caller, **spec.env}, spec.pass_env)
+    return Web(search_engine(home.settings), hidden) if spec.web_search else None
 
 
 def _environment(home: Home, spec: Spec, workspace: Workspace, extra: Mapping[str, str]) -> Mapping[str, str]:

@@ -54,7 +54,7 @@ class Conversation:
         self._judge = judge
         self._known = known_tools(tools, role.result)
         self._loops = LoopGuard()
-        self._guardian = Guardian(writing="write_file" in role.tools)
+        self._guardian = Guardian(writing="write_file" in tools)
         self._looks = 0
         self._silent = 0
         self._invalid = 0

@@ -14,6 +14,7 @@ from typing import Any
 
 from aurea.agents.compact import CONTEXT_TOKENS, Cut, Window, unpaired
 from aurea.agents.conversation import Conversation, Judge
+from aurea.agents.equipment import NO_EXTRAS, Extras, Outfitter
 from aurea.agents.guardian import Look
 from aurea.agents.hands import Hands
 from aurea.agents.judgement import judge
@@ -21,7 +22,8 @@ from aurea.agents.limits import LAST_TOKENS, MAX_TOKENS, MAX_TOOL_CALLS, MAX_TUR
 from aurea.agents.marks import Marks
 from aurea.agents.roles import RoleSpec, role_of
 from aurea.agents.tools.base import AgentTool
-from aurea.agents.tools.toolbox import listed, own_tools, put_together
+from aurea.agents.tools.toolbox import listed, own_tools
+from aurea.agents.tools.web import Web
 from aurea.agents.transcript import Transcript
 from aurea.domain.agent_facts import ConversationCompacted
 from aurea.domain.errors import AureaError, BudgetReached, Permanent, Transient
@@ -39,7 +41,8 @@ class LoopEngine:
     """The agent engine of one run.
 
     `model_for` names the model of a role, given the one that the assignment asks for or None; `choice_for` is what the
-    spec says of a role, None where it says nothing; `folder` is the run folder, where conversations are written.
+    spec says of a role, None where it says nothing; `folder` is the run folder, where conversations are written; `web` is
+    the way to the web, None where the spec allows none.
     """
 
     def __init__(
@@ -53,8 +56,10 @@ class LoopEngine:
         clock: Clock,
         folder: Path,
         choice_for: Callable[[str], RoleChoice | None] = lambda role: None,
+        extras: Extras = NO_EXTRAS,
         max_turns: int = MAX_TURNS,
         max_tool_calls: int = MAX_TOOL_CALLS,
+        web: Web | None = None,
     ) -> None:
         self._run = run
         self._ledger = ledger
@@ -64,8 +69,10 @@ class LoopEngine:
         self._choice_for = choice_for
         self._clock = clock
         self._folder = folder
+        self._outfitter = Outfitter(run, ledger, commands.name, extras)
         self._max_turns = max_turns
         self._max_tool_calls = max_tool_calls
+        self._web = web
 
     async def run(self, assignment: Assignment) -> AgentOutcome:
         """Carry the conversation to its end, taking it up from the ledger where it was begun before.
@@ -75,8 +82,9 @@ class LoopEngine:
         role = role_of(assignment.role)
         choice = self._choice_for(role.name) or _USUAL
         tokens = choice.attempt_tokens or MAX_TOKENS
-        limits = Limits(Allowance(assignment.timeout_s, self._max_turns, self._max_tool_calls, tokens))
-        offered = own_tools(assignment, self._commands, self._clock, limits.remaining)
+        turns = min(self._max_turns, assignment.turns or self._max_turns)
+        limits = Limits(Allowance(assignment.timeout_s, turns, self._max_tool_calls, tokens))
+        offered = own_tools(assignment, self._commands, self._clock, limits.remaining, self._web)
         kit = put_together(role.name, offered, show_all=assignment.all_tools)
         tools = kit.tools
         hands = Hands(self._run, self._ledger, self._clock, assignment, kit, role.result)
@@ -153,7 +161,8 @@ class LoopEngine:
     def _judge(self, role: RoleSpec, assignment: Assignment, talk: Transcript) -> Judge | None:
         """How the guardian's model is asked about a conversation: one of a role that changes files, where one is named."""
         choice = self._choice_for("guardian")
-        if choice is None or choice.model is None or "write_file" not in role.tools:
+        beside = assignment.conversation != assignment.role  # its looks would stand under the names of the agent's own
+        if choice is None or choice.model is None or "write_file" not in role.tools or beside:
             return None
 
         async def ask(number: int, look: Look) -> tuple[int, str, str] | None:
@@ -249,9 +258,8 @@ def _context(choice: RoleChoice, model: ModelRef) -> int:
 
 def log_path(folder: Path, assignment: Assignment) -> Path:
     """Where in the run folder a conversation is written."""
-    name = assignment.conversation if assignment.role == "reviewer" else "conversation"
-    if assignment.role == "planner" and assignment.conversation != "planner-1":
-        name = assignment.conversation
+    own = assignment.conversation in (assignment.role, "planner-1")
+    name = "conversation" if own else assignment.conversation
     return folder / "logs" / (assignment.item or "_plan") / str(assignment.attempt) / f"{name}.jsonl"
 
 

@@ -16,6 +16,14 @@ CHANGING = ("write_file", "append_file", "edit_file", "delete_file", "run_shell"
 TEAMWORK = ("post_insight", "log_design_decision", "raise_escalation", "create_subtasks")
 WORKING = frozenset((*READING, *CHANGING, *TEAMWORK, "search_tools"))
 REVIEWING = frozenset((*READING, "post_insight", "search_tools"))
+# Who reads the web writes files of its item, and runs nothing, binds nobody and plans nothing for others.
+RESEARCHING = frozenset(
+    (
+        *READING,
+        *("write_file", "append_file", "edit_file"),
+        *("post_insight", "raise_escalation", "search_tools", "web_search"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ def role_of(name: str) -> RoleSpec:
         return RoleSpec(name, ("planner",), frozenset(READING), PLAN)
     if name == "reviewer":
         return RoleSpec(name, ("reviewer",), REVIEWING, REVIEW)
+    if name == "researcher":
+        return RoleSpec(name, ("researcher",), RESEARCHING, REPORT)
     own = () if name == "coder" else (name,)
     return RoleSpec(name, ("coder", *own), WORKING, REPORT)
 
@@ -53,3 +63,12 @@ def prompt(name: str) -> str:
 def prompt_hash(name: str) -> str:
     """The digest that names the version of a role's instructions."""
     return "sha256:" + hashlib.sha256(prompt(name).encode()).hexdigest()
+
+
+def prompt_versions(name: str) -> dict[str, str]:
+    """The digest of each file that a role's instructions are made of."""
+    folder = Path(__file__).parent / "prompts"
+    return {
+        file: "sha256:" + hashlib.sha256((folder / f"{file}.md").read_bytes()).hexdigest()
+        for file in role_of(name).prompts
+    }

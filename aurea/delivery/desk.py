@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from aurea.delivery.context import Run
+from aurea.delivery.research import CHARGED_S, ROLE, research
 from aurea.domain.errors import ToolRefused
 from aurea.domain.events import (
     AnyFact,
@@ -22,27 +24,39 @@ from aurea.domain.plan import find_cycle, problems
 from aurea.domain.spec import ItemSpec
 from aurea.domain.state import RunState
 from aurea.domain.team_facts import EscalationKind
+from aurea.ports import Workspace
 
 MOST_NOTES = 20  # insights, and as many decisions, of one attempt
 MOST_SUBTASKS = 5  # of one item, by all its attempts
 MOST_DEPTH = 2  # an item that a proposed item proposed proposes nothing
 
-NO_RESEARCH = (
-    "Recorded. This run has no web search and nobody else looks things up for you: read the repository (its code, tests, "
+WITHOUT = (
+    "read the repository (its code, tests, "
     "documentation and the packages installed for it) and run small experiments, then go on with what you found. If the "
     "item cannot be done without what is missing, escalate again as needs_clarification (a person can tell you) or "
     "blocked_external (something outside is missing)."
 )
+NO_RESEARCH = f"Recorded. This run has no web search and nobody else looks things up for you: {WITHOUT}"
+# Your commands have a network in every sandbox there is, so text from outside would be the third of the rule of two.
+SECRETS = f"Recorded. Agents of this run have secrets (`pass_env`), so nothing from the web is read to them: {WITHOUT}"
+YOURSELF = (
+    "Recorded. Nobody else looks things up: you are the one who does. Search yourself, and say what cannot be found."
+)
 
 
-@dataclass(frozen=True)
+@dataclass
 class AgentDesk:
-    """Implements `ports.Desk` for one conversation. What was handed in before a crash is found again by what it says."""
+    """Implements `ports.Desk` for one conversation. What was handed in before a crash is found again by what it says.
+
+    `workspace` is where its agent works, in which one who looks something up for it may read.
+    """
 
     run: Run
     item: str
     attempt: int
     conversation: str
+    workspace: Workspace | None = None
+    waited: float = 0.0
 
     async def insight(self, text: str) -> str:
         """Record it, unless somebody in this run has said the same."""
@@ -70,8 +84,26 @@ class AgentDesk:
         if raised not in before:
             await self._record(raised)
         if raised.kind == "needs_research":
-            return NO_RESEARCH
+            return await self._look_up(raised)
         return "A person is asked. Your work on this item stops here and is kept; the answer goes to the next attempt."
+
+    async def _look_up(self, raised: EscalationRaised) -> str:
+        """The answer to a question that needs research, and to the same question again the same answer."""
+        if not self.run.spec.web_search:
+            return NO_RESEARCH
+        if self.conversation == ROLE:
+            return YOURSELF
+        if self.run.spec.pass_env:
+            return SECRETS
+        notes = [note.fact for note in self.run.state.notes if self._ours(note.item, note.attempt)]
+        asked = [fact for fact in notes if isinstance(fact, EscalationRaised) and fact.kind == "needs_research"]
+        number = asked.index(raised) + 1
+        found = await research(self.run, self.item, self.attempt, number, raised.text, self.workspace)
+        self.waited += max(0.0, found.seconds - CHARGED_S)
+        if found.insight:
+            with suppress(ToolRefused):  # no room for it: the one who asked knows it all the same
+                await replace(self, conversation=f"{ROLE}-{number}").insight(found.insight)
+        return found.told
 
     async def subtasks(self, items: Sequence[ItemSpec], *, wait: bool) -> str:
         """Take them into the plan, all or none; `ToolRefused` says what speaks against them."""

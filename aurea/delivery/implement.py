@@ -50,7 +50,7 @@ async def _work(run: Run, item: str, attempt: Attempt, workspace: Workspace) -> 
         timeout_s=run.spec.timeout_s,
         workspace=workspace,
         env=run.environment(workspace, {}),
-        desk=AgentDesk(run, item, attempt.number, attempt.role),
+        desk=AgentDesk(run, item, attempt.number, attempt.role, workspace),
         all_tools=run.spec.all_tools(attempt.role),
     )
     try:

@@ -14,7 +14,6 @@ from aurea.intake.layers import is_url
 _LATER: Mapping[str, tuple[object, ...]] = {
     "land": ("pull_request",),
     "sandbox": ("bubblewrap", "container"),
-    "web_search": (True,),
 }
 _NO_CHECKS = (
     'no checks, and nothing could be proven without; add `checks` (or --check tests="COMMAND"), '

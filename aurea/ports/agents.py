@@ -25,8 +25,11 @@ Ending = Literal["escalated", "deferred"]
 class Desk(Protocol):
     """Where the agent of one conversation hands in what is meant for others. Handing in twice is as handing in once.
 
-    Each method answers in words for the agent; `ToolRefused` says what is not taken, and why.
+    Each method answers in words for the agent; `ToolRefused` says what is not taken, and why. `waited`: the seconds that
+    answers took others, so far, and that are not the agent's own.
     """
+
+    waited: float
 
     async def insight(self, text: str) -> str:
         """Something that agents after this one should know."""
@@ -50,7 +53,8 @@ class Assignment:
     """What an agent is to do: its place in the run, its role, its first messages, and where it may work.
 
     `model` is a `provider:model` of its own where the role's is not meant. Without a `desk` it has nobody to turn to.
-    `all_tools`: requests list every tool of the role, not only the most used ones.
+    `all_tools`: requests list every tool of the role, not only the most used ones. `turns`: it may have no more than so
+    many, None: as many as any; `without`: tools of its role that it is not given here.
     """
 
     item: str | None
@@ -65,6 +69,8 @@ class Assignment:
     env: Mapping[str, str] = field(default_factory=dict)
     desk: Desk | None = None
     all_tools: bool = False
+    turns: int | None = None
+    without: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ class NotedDesk:
     def __init__(self, refuse: str = "") -> None:
         self.notes: list[tuple[Any, ...]] = []
         self.refuse = refuse
+        self.waited = 0.0
 
     async def insight(self, text: str) -> str:
         """Noted."""

@@ -99,7 +99,7 @@ async def test_refusals_and_failures_are_told_and_recorded(tmp_path: Path) -> No
     assert [outcome for _, outcome, _ in answers] == ["refused"] * 5 + ["error", "error", "ok"]
     for (_, _, text), words in zip(
         answers,
-        ("leads upwards", "did you mean read_file?", "not available yet", "path: is missing", "not valid JSON",
+        ("leads upwards", "did you mean read_file?", "web_search: true", "path: is missing", "not valid JSON",
          "there is no file 'missing'", "could not start"), strict=False,
     ):  # fmt: skip
         assert words in text

@@ -63,7 +63,6 @@ LINES = [
     ("push: origin", "4:7: push: `push`: not available yet"),
     ("sandbox: container", "4:10: sandbox: `sandbox: container`: not available yet"),
     ("network: [pypi.org]", "4:10: network: `network` as a list of hosts: not available yet"),
-    ("web_search: true", "4:13: web_search: `web_search: true`: not available yet"),
     ("web_search: yes", "4:13: web_search: must be `true` or `false`, not 'yes'"),
     ("mcp: [{name: docs, command: x}]", "4:6: mcp: `mcp`: not available yet"),
     ("template: graph", "4:11: template: unknown template 'graph'; there are loop, pipeline, single; one of yours"),

@@ -66,6 +66,11 @@ class DeskTool(AgentTool[T]):
         super().__init__()
         self.desk = desk
 
+    @property
+    def waited(self) -> float:
+        """Seconds that others took for their answers."""
+        return self.desk.waited
+
     def summary(self, arguments: Mapping[str, object]) -> str:
         """Its title, its kind, how it begins, or which items it names."""
         for key in ("title", "kind", "text"):

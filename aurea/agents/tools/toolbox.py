@@ -16,16 +16,17 @@ from aurea.agents.tools.files import AppendFile, DeleteFile, EditFile, FileMemor
 from aurea.agents.tools.git import GitCommit, GitDiff, GitLog, GitStatus
 from aurea.agents.tools.search import SearchCodebase
 from aurea.agents.tools.teamwork import CreateSubtasks, LogDesignDecision, PostInsight, RaiseEscalation, desk_tools
+from aurea.agents.tools.web import SearchWeb, Web
 from aurea.ports import Assignment, Clock, CommandRunner
 
-NOT_YET = frozenset({"web_search"})
+NO_WEB = "this run has no web_search: its spec does not say `web_search: true`"
 # The tools of Aurea itself, whose names nothing else may take.
 OWN: Mapping[str, type[AgentTool[Any]]] = {
     tool.name: tool
     for tool in (
         *(ReadFile, WriteFile, AppendFile, EditFile, ListDirectory, DeleteFile, SearchCodebase),
         *(RunShell, RunPython, GitStatus, GitDiff, GitLog, GitCommit),
-        *(PostInsight, LogDesignDecision, RaiseEscalation, CreateSubtasks, SearchTools),
+        *(PostInsight, LogDesignDecision, RaiseEscalation, CreateSubtasks, SearchTools, SearchWeb),
     )
 }
 
@@ -41,11 +42,16 @@ class Kit:
 
 
 def own_tools(
-    assignment: Assignment, commands: CommandRunner, clock: Clock, remaining: Callable[[], float]
+    assignment: Assignment,
+    commands: CommandRunner,
+    clock: Clock,
+    remaining: Callable[[], float],
+    web: Web | None = None,
 ) -> list[AgentTool[Any]]:
-    """All tools of Aurea itself for the assignment's workspace, whatever its role; none where it has no workspace.
+    """The tools of Aurea itself for the assignment's workspace, whatever its role; none where it has no workspace.
 
-    `remaining` tells how many seconds of the attempt's own time are left, which bounds every command.
+    `remaining` tells how many seconds of the attempt's own time are left, which bounds every command. `web`: the way to
+    the web, None where there is none.
     """
     workspace = assignment.workspace
     if workspace is None:
@@ -53,7 +59,7 @@ def own_tools(
     files = Beneath(workspace.tree, staging=workspace.path)
     memory = FileMemory(files)
     terminal = Terminal(commands, workspace, assignment.env, clock, remaining)
-    return [
+    everything: list[AgentTool[Any]] = [
         ReadFile(files, memory),
         WriteFile(files, memory),
         AppendFile(files, memory),
@@ -68,7 +74,9 @@ def own_tools(
         GitLog(terminal),
         GitCommit(terminal),
         *(desk_tools(assignment.desk) if assignment.desk is not None else ()),
+        *([SearchWeb(web)] if web is not None else ()),
     ]
+    return [tool for tool in everything if tool.spec.name not in assignment.without]
 
 
 def put_together(
@@ -90,12 +98,13 @@ def put_together(
     grants = [tool.grant for tool in tools.values()]
     gate = admit(role, grants, bundle=role_of(role).tools, denied=denied, around=around, only=only)
     held = [tools[name] for name in gate.held]
-    search = SearchTools(() if show_all else [tool for tool in held if tool.spec.name not in CORE])
+    hidden = [tool for tool in held if tool.spec.name not in CORE and not isinstance(tool, SearchWeb)]
+    search = SearchTools(() if show_all else hidden)
     searching = admit(role, [search.grant], bundle=[search.name], denied=denied)
     if searching.held:
         held.append(search)
     missing = {name: f"the role {role} has no {name}" for name in WORKING - set(tools) - {search.name}}
-    missing |= {name: f"{name} is not available yet" for name in NOT_YET}
+    missing |= {SearchWeb.name: NO_WEB} if SearchWeb.name not in tools else {}
     withheld = {**missing, **gate.withheld, **searching.withheld}
     return Kit({tool.spec.name: tool for tool in held}, Gate(role, {**gate.held, **searching.held}, withheld))
 
