@@ -42,6 +42,7 @@ def run_document(state: st.RunState, *, alive: bool, folder: Path | str, now: da
         provider=str(state.changes.get("provider") or created.provider),
         model=str(state.changes.get("model") or created.model),
         sandbox=created.sandbox,
+        template=_template(created.spec.get("template", "loop")),
         folder=str(folder),
         flow_run=state.link.flow_run if state.link else None,
         ui_url=state.link.ui_url if state.link else None,
@@ -68,6 +69,11 @@ def run_document(state: st.RunState, *, alive: bool, folder: Path | str, now: da
         replay=sh.ReplayEntry.model_validate(played) if (played := replayed(state)) else None,
     )
     return document.model_dump(mode="json", by_alias=True)
+
+
+def _template(said: Any) -> str:
+    """The name of a run's template: as the spec has it, or in what the template said."""
+    return str(said["name"] if isinstance(said, dict) else said)
 
 
 def run_row(state: st.RunState, *, alive: bool, folder: Path | str, now: datetime) -> dict[str, Any]:

@@ -193,6 +193,7 @@ class RunDocument(Shape):
     provider: str
     model: str
     sandbox: str
+    template: str
     folder: str
     flow_run: str | None
     ui_url: str | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from aurea.domain.plan import critical_path, topological
@@ -10,6 +11,7 @@ from aurea.reporting.text import money
 from surfaces.cli import context
 
 if TYPE_CHECKING:
+    from aurea.domain.spec import Spec
     from aurea.intake.resolve import Resolved
 
 
@@ -25,6 +27,8 @@ def print_plan(resolved: Resolved, *, json: bool) -> None:
     budget = "no limit" if limit == "none" else f"at most {money(limit)}"
     print(f"provider    {resolved.provider}, model {resolved.model}; {budget}; {document['concurrency']} items at once")
     print("roles       " + ", ".join(f"{role} {model}" for role, model in document["roles"].items()))
+    if document["template"] != "loop":
+        print(f"template    {document['template']}: {_words(document['line'])}")
     for command in resolved.spec.setup:
         print(f"setup       {shlex.join(command)}")
     for check in document["checks"]:
@@ -39,10 +43,22 @@ def print_plan(resolved: Resolved, *, json: bool) -> None:
     for item in document["items"]:
         after = f" after {', '.join(item['depends_on'])}" if item["depends_on"] else ""
         print(f"  {'    ' * item['depth']}{item['id']} ({item['role']}){after}: {' '.join(item['goal'].split())[:100]}")
+        if "line" in item:
+            print(f"  {'    ' * item['depth']}  walks {_words(item['line'])}")
 
 
 def _new_one(resolved: Resolved) -> str:
     return f"a new one at {resolved.spec.output_dir}" if resolved.spec.output_dir else "a new one"
+
+
+def _words(line: Sequence[Sequence[str]]) -> str:
+    """A line of phases, those at work at the same time joined by a plus."""
+    return " > ".join([*(" + ".join(group) for group in line), "land"])
+
+
+def _own_line(spec: Spec, item: str) -> dict[str, list[list[str]]]:
+    """The line of an item that does not walk that of the template."""
+    return {"line": [list(group) for group in spec.route.lines[item]]} if item in spec.route.lines else {}
 
 
 def plan_document(resolved: Resolved) -> dict[str, Any]:
@@ -68,6 +84,8 @@ def plan_document(resolved: Resolved) -> dict[str, Any]:
         "model": resolved.model,
         "budget_usd": spec.budget_usd,
         "concurrency": spec.concurrency,
+        "template": spec.route.name,
+        "line": [list(group) for group in spec.route.line],
         "unproven": spec.unproven,
         "roles": {
             role: str(model_for(spec, role, provider=resolved.provider, model=resolved.model)) for role in sorted(used)
@@ -77,6 +95,6 @@ def plan_document(resolved: Resolved) -> dict[str, Any]:
         ],
         "items": None
         if spec.items is None
-        else [{**items[name].model_dump(mode="json"), "depth": depth[name]} for name in order],
+        else [{**items[name].model_dump(mode="json"), "depth": depth[name], **_own_line(spec, name)} for name in order],
         "critical_path": critical_path(edges),
     }

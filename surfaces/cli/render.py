@@ -152,6 +152,8 @@ def _print_head(console: Console, document: Document) -> None:
         console.print(one_line(document["reason"]), soft_wrap=True)
     facts = [f"run {document['run']}", duration(document["seconds"]), spending(document)]
     facts += [f"{document['provider']}:{one_line(document['model'])}", f"sandbox {document['sandbox']}"]
+    if document["template"] != "loop":
+        facts.append(f"template {one_line(document['template'])}")
     console.print(" · ".join(facts), style="dim", soft_wrap=True)
     console.print(f"folder {document['folder']}", style="dim", soft_wrap=True)
     if document["replay"]:
