@@ -42,7 +42,7 @@ class LoopEngine:
 
     `model_for` names the model of a role, given the one that the assignment asks for or None; `choice_for` is what the
     spec says of a role, None where it says nothing; `folder` is the run folder, where conversations are written; `web` is
-    the way to the web, None where the spec allows none.
+    the way to the web, None where the spec allows none; `extras` are the tools beside Aurea's own.
     """
 
     def __init__(
@@ -83,9 +83,17 @@ class LoopEngine:
         choice = self._choice_for(role.name) or _USUAL
         tokens = choice.attempt_tokens or MAX_TOKENS
         turns = min(self._max_turns, assignment.turns or self._max_turns)
-        limits = Limits(Allowance(assignment.timeout_s, turns, self._max_tool_calls, tokens))
-        offered = own_tools(assignment, self._commands, self._clock, limits.remaining, self._web)
-        kit = put_together(role.name, offered, show_all=assignment.all_tools)
+        allowed = Allowance(assignment.timeout_s, turns, self._max_tool_calls, tokens)
+        limits = Limits(allowed)
+        kit = await self._outfitter.equip(
+            role,
+            assignment,
+            own_tools(assignment, self._commands, self._clock, limits.remaining, self._web),
+            choice=choice,
+            model=self._model(assignment),
+            allowance=allowed,
+            remaining=limits.remaining,
+        )
         tools = kit.tools
         hands = Hands(self._run, self._ledger, self._clock, assignment, kit, role.result)
         marks = Marks(self._run, self._ledger, assignment)

@@ -98,7 +98,9 @@ def _parsed(value: Any, kind: type) -> Any:
 
 
 def _kinds(schema: Schema) -> set[str]:
-    """The JSON types that a schema allows."""
+    """The JSON types that a schema allows; none where it is only true or false, which others' schemas may be."""
+    if not isinstance(schema, Mapping):
+        return set()
     kind = schema.get("type")
     found = {kind} if isinstance(kind, str) else set(kind or ())
     for option in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):

@@ -169,7 +169,7 @@ async def test_a_last_turn_that_fails_is_asked_again_when_taken_up(tmp_path: Pat
     assert [p.summary for p in bench.book.state(RUN).partials.values()] == ["half"]
 
 
-RECORDS = 15
+RECORDS = 16
 
 
 async def test_the_script_makes_as_many_records_as_are_tried(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ TURNS = [
     reply(("submit_report", {"summary": ""}), ("git_commit", {"message": "work"})),
     reply(REPORT),
 ]
-RECORDS = 44
+RECORDS = 45
 
 
 def bench_in(folder: Path) -> Bench:
@@ -83,7 +83,7 @@ async def test_killed_at_every_record(tmp_path: Path, at: int, after: bool) -> N
 
 async def test_a_command_that_was_under_way_is_not_run_again(tmp_path: Path) -> None:
     bench = bench_in(tmp_path)
-    ledger = CrashingLedger(bench.fresh_book(), 11, after=True)
+    ledger = CrashingLedger(bench.fresh_book(), 12, after=True)
     with pytest.raises(Crash):
         await bench.run(ledger)
     started = bench.events("tool.started")[-1].fact
@@ -99,7 +99,7 @@ async def test_reading_before_a_crash_counts_after_it(tmp_path: Path) -> None:
     bench = Bench(tmp_path, turns)
     (bench.tree / "a").write_text("old")
     with pytest.raises(Crash):
-        await bench.run(CrashingLedger(bench.fresh_book(), 4, after=True))
+        await bench.run(CrashingLedger(bench.fresh_book(), 5, after=True))
     assert (await bench.run()).ended == "result"
     assert (bench.tree / "a").read_text() == "new"
     assert [outcome for _, outcome, _ in bench.tool_answers()] == ["ok", "ok", "ok"]
@@ -113,7 +113,7 @@ LIMITED = [
     *[reply(*(("list_directory", {"path": f"none{n}-{m}"}) for m in range(8))) for n in range(4)],
     reply(("submit_report", {"summary": "half", "approach": "a", "unfinished": "the rest"})),
 ]
-LIMITED_RECORDS = 135
+LIMITED_RECORDS = 136
 
 
 def limited_bench(folder: Path) -> Bench:

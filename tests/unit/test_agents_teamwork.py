@@ -91,7 +91,7 @@ async def test_what_ends_a_conversation_ends_it_after_a_crash_too(tmp_path: Path
     bench = Bench(tmp_path, turns, desk=NotedDesk())
     assert (await bench.run()).ended == ended
     assert (await bench.run()).ended == ended  # from the record alone
-    for at in (3, 4):  # the intent, the outcome
+    for at in (4, 5):  # the intent, the outcome
         again = Bench(tmp_path / str(at), turns, desk=NotedDesk())
         with pytest.raises(Crash):
             await again.run(CrashingLedger(again.fresh_book(), at, after=True))
