@@ -23,10 +23,11 @@ from aurea.adapters.git.repository import GitRepository
 from aurea.delivery import workspaces
 from aurea.delivery.conduct import stop
 from aurea.delivery.context import Run
+from aurea.domain.caps import RUN, Cap, limit_of
 from aurea.domain.effective import effective_spec
 from aurea.domain.errors import AureaError, Permanent, UsageError
 from aurea.domain.events import Draft, OrderGiven, QuestionAnswered, RunCreated, RunResumed
-from aurea.domain.evidence import Base
+from aurea.domain.evidence import Base, Question
 from aurea.domain.lifecycle import Actor
 from aurea.domain.spec import Spec, require_run_id
 from aurea.domain.state import Item, RunState
@@ -197,7 +198,7 @@ async def _resume(home: Home, state: RunState, changes: dict[str, Any]) -> None:
     for asked in list(state.questions.values()):
         if asked.question.item in state.items and _asked_by_agent(state.items[asked.question.item]):
             continue
-        choice, fields = _answer(asked.question.kind, before, after)
+        choice, fields = _answer(asked.question, before, after)
         if choice is not None:
             answer = QuestionAnswered(question=asked.question.id, choice=choice, fields=fields, door="cli")
             await home.ledger.record(state.id, [Draft(fact=answer, actor="unknown", item=asked.question.item)])
@@ -208,21 +209,28 @@ def _asked_by_agent(item: Item) -> bool:
     return item.current is not None and item.current.escalated
 
 
-def _answer(kind: str, before: Spec, after: Spec) -> tuple[str | None, dict[str, Any]]:
-    """What `resume` with its changes answers to a question of `kind`; None: nothing."""
-    if kind == "blocked":
-        return "retry", {}
-    if kind == "budget" and _limit(after) > _limit(before):
-        return "raise", {"usd": after.budget_usd}
-    if kind == "budget" and (after.model, after.roles) != (before.model, before.roles):
-        return "switch_model", {"model": after.model}
-    if kind == "escalation" and after.max_attempts > before.max_attempts:
-        return "retry", {}
+def _answer(question: Question, before: Spec, after: Spec) -> tuple[str | None, dict[str, Any]]:
+    """What `resume` with its changes answers to a question; None: nothing."""
+    match question.kind:
+        case "blocked":
+            return "retry", {}
+        case "budget":
+            return _answer_for_money(question.cap or RUN, before, after)
+        case "escalation" if after.max_attempts > before.max_attempts:
+            return "retry", {}
+        case _:
+            return None, {}
+
+
+def _answer_for_money(cap: Cap, before: Spec, after: Spec) -> tuple[str | None, dict[str, Any]]:
+    """A raised limit answers the question about it; another model all of them, since it may be the cheaper one."""
+    old, new = limit_of(before, cap), limit_of(after, cap)
+    if old is not None and (new is None or new > old):
+        return "raise", {"usd": "none" if new is None else new}
+    if (after.model, after.roles) != (before.model, before.roles):
+        own = after.roles.get(cap.name) if cap.scope == "role" else None
+        return "switch_model", {"model": (own.model if own else None) or after.model}
     return None, {}
-
-
-def _limit(spec: Spec) -> float:
-    return float("inf") if spec.budget_usd == "none" else float(spec.budget_usd)
 
 
 async def _refuse_faulty_suites(repository: Path, base: str) -> None:

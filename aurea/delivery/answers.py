@@ -7,6 +7,7 @@ from typing import Any
 
 from aurea.delivery import questions
 from aurea.delivery.context import Run
+from aurea.domain.caps import RUN, limit_of
 from aurea.domain.effective import effective_spec
 from aurea.domain.errors import UsageError
 from aurea.domain.events import ItemMoved, PlanChanged, QuestionAnswered
@@ -32,10 +33,9 @@ def check_answer(state: RunState, name: str, choice: str, fields: Mapping[str, A
     question = state.questions[name].question
     checked = check_fields(question, choice, fields)
     spec = effective_spec(state)
-    if choice == "raise" and spec.budget_usd != "none" and checked["usd"] <= spec.budget_usd:
-        raise UsageError(
-            f"usd: the limit is {spec.budget_usd:g} already", remedy="give the new limit, not what is added"
-        )
+    limit = limit_of(spec, question.cap or RUN)
+    if choice == "raise" and limit is not None and checked["usd"] <= limit:
+        raise UsageError(f"usd: the limit is {limit:g} already", remedy="give the new limit, not what is added")
     spawned = [_spawned(state, question, checked)] if choice == "spawn_item" else []
     if wrong := problems(spawned, checks=[check.name for check in spec.checks or ()], known=_specs(state)):
         raise UsageError("; ".join(wrong))

@@ -85,6 +85,7 @@ async def _work(run: Run, phases: Phases) -> RunEnded:
 async def _until_nothing_is_left(run: Run, phases: Phases) -> None:
     """Plan and dispatch, again after each answer for as long as this process waits for answers."""
     while not answers.stopped(run.state):
+        await deadlines.turn_day(run)
         try:
             await answers.carry_out(run)
             if run.state.plan is None:
@@ -105,14 +106,23 @@ async def _until_nothing_is_left(run: Run, phases: Phases) -> None:
 
 
 async def _answered(run: Run) -> bool:
-    """Wait for an answer to an open question as long as the command said; False where none came, or nothing is open."""
+    """Wait for an answer to an open question as long as the command said; False where none came, or nothing is open.
+
+    A question that is closed without one, such as that for the money of a day that is over, is as good as answered.
+    """
     until = run.clock.monotonic() + run.wait_s
-    while run.state.order is None and run.state.questions and not answers.pending(run):
+    waited = bool(run.state.questions)
+    while run.state.order is None and run.state.questions and not _free(run):
         if run.clock.monotonic() >= until:
             return False
         await run.clock.sleep(min(LOOK_S, run.wait_s))
         await asyncio.to_thread(run.ledger.refresh, run.id)
-    return run.state.order is None and answers.pending(run)
+        await deadlines.turn_day(run)
+    return run.state.order is None and (_free(run) or (waited and not run.state.questions))
+
+
+def _free(run: Run) -> bool:
+    return answers.pending(run) or bool(manager.released(run.state))
 
 
 async def _answered_late(run: Run) -> bool:

@@ -1,4 +1,4 @@
-"""Deadlines of questions: where nobody has answered in time, the stated default is the answer.
+"""Deadlines of questions: where nobody has answered in time, the stated default is the answer, or it is about the past.
 
 Whatever process looks next gives it. As with any other answer the first one counts: the ledger refuses the second.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from aurea.delivery import questions
 from aurea.delivery.context import Run
+from aurea.domain.caps import today
 from aurea.domain.errors import AureaError
 from aurea.domain.events import Draft, QuestionAnswered
 from aurea.domain.state import OpenQuestion, RunState
@@ -34,3 +36,13 @@ async def keep(run: Run) -> None:
     for asked in overdue(run.state, run.clock.now()):
         with suppress(AureaError):  # somebody answered at this moment, or the ledger is away
             await run.ledger.record(run.id, [default_answer(asked)])
+    await turn_day(run)
+
+
+async def turn_day(run: Run) -> None:
+    """Close the questions for the money of a day that is over: the next one has its own."""
+    now = today(run.clock.now())
+    for name, asked in list(run.state.questions.items()):
+        cap = asked.question.cap
+        if cap is not None and cap.scope == "day" and cap.name < now:
+            await questions.withdraw(run, name, f"the day {now} (UTC) has money of its own")

@@ -19,7 +19,8 @@ async def dispatch(run: Run, phases: Phases) -> None:
     """Work on items until none can go on without a person.
 
     A fault that is nobody's change (a missing key, an exhausted budget, a full disk, a provider that stays away) keeps
-    new items from starting and asks one question; what is at work goes on. An error of Aurea's own goes to the caller.
+    new items from starting and asks one question; what is at work goes on. The budget of an item or a role keeps back
+    those alone that need it. An error of Aurea's own goes to the caller.
     Answers and orders that other processes record take effect within `LOOK_S`.
     """
     at_work: dict[asyncio.Task[None], str] = {}
@@ -49,8 +50,8 @@ async def dispatch(run: Run, phases: Phases) -> None:
 
 
 def may_start(state: RunState) -> bool:
-    """Whether new items may be taken up: nobody ordered a pause, and no fault waits for a person."""
-    return state.order is None and not any(o.question.kind in ("blocked", "budget") for o in state.questions.values())
+    """Whether new items may be taken up: nobody ordered a pause, and no fault of all of them waits for a person."""
+    return state.order is None and not any(manager.stops_all(asked.question) for asked in state.questions.values())
 
 
 async def _interrupt(run: Run, at_work: dict[asyncio.Task[None], str]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from aurea.domain.caps import RUN
 from aurea.domain.events import RunEnded
+from aurea.domain.evidence import Question
 from aurea.domain.lifecycle import ItemState
 from aurea.domain.plan import tails
-from aurea.domain.state import RunState
+from aurea.domain.state import Item, RunState
 
 AT_WORK = frozenset(
     {ItemState.READY, ItemState.ACTIVE, ItemState.AWAITING_QA, ItemState.MERGING, ItemState.FAILED}
@@ -40,6 +42,7 @@ def startable(state: RunState, busy: Collection[str], room: int) -> list[str]:
         name
         for name, item in state.items.items()
         if item.state in AT_WORK and item.question is None and name not in busy
+        if not any(concerns(asked.question, item) for asked in state.questions.values())
     ]
     waiting.sort(key=lambda n: (state.items[n].state is ItemState.READY, -state.items[n].spec.priority, -chain[n]))
     return waiting[: max(room, 0)]
@@ -47,9 +50,37 @@ def startable(state: RunState, busy: Collection[str], room: int) -> list[str]:
 
 def released(state: RunState) -> list[str]:
     """Items that waited, as others did, for a missing key, money or a disk; not those about which a person is asked."""
-    if any(asked.question.kind in ("blocked", "budget") for asked in state.questions.values()):
-        return []
-    return [name for name, item in state.items.items() if item.state is ItemState.WAITING_HUMAN and item.asked is None]
+    waiting = [n for n, item in state.items.items() if item.state is ItemState.WAITING_HUMAN and item.asked is None]
+    return [name for name in waiting if not _still_held(state, state.items[name])]
+
+
+def _still_held(state: RunState, item: Item) -> bool:
+    if item.held is not None:
+        return item.held in state.questions
+    return any(asked.question.kind in ("blocked", "budget") for asked in state.questions.values())
+
+
+def stops_all(question: Question) -> bool:
+    """Whether nothing new begins until this is answered: something is missing, or the money of run or day is spent."""
+    cap = question.cap or RUN
+    return question.kind == "blocked" or (question.kind == "budget" and cap.scope in ("run", "day"))
+
+
+def concerns(question: Question, item: Item) -> bool:
+    """Whether an open question for money is about what an item needs next."""
+    cap = question.cap
+    if question.kind != "budget" or cap is None:
+        return False
+    return cap.name == (item.spec.id if cap.scope == "item" else _next_role(item))
+
+
+def _next_role(item: Item) -> str:
+    """Whose model calls an item needs next."""
+    if item.state is ItemState.MERGING:
+        return ""
+    current = item.current
+    submitted = current is not None and current.ended is not None and current.state == "active"
+    return "reviewer" if submitted else item.spec.role
 
 
 def ending(state: RunState) -> RunEnded:

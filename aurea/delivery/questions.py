@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from aurea.delivery.context import Run
+from aurea.domain.caps import RUN, Cap, limit_of
+from aurea.domain.effective import effective_spec
 from aurea.domain.errors import AureaError, BudgetReached, Permanent
 from aurea.domain.events import ItemMoved, QuestionAnswered, QuestionAsked, QuestionWithdrawn
 from aurea.domain.evidence import DEFAULTS, Question, QuestionKind, deadline
@@ -19,16 +21,51 @@ def question_id(run: str, *parts: str) -> str:
 async def ask_about(run: Run, item: str | None, fault: BaseException) -> None:
     """Ask what to do about a fault that is nobody's change, once per fault, and let `item` wait for the answer."""
     message = fault.message if isinstance(fault, AureaError) else str(fault)
-    remedy = fault.remedy if isinstance(fault, AureaError) else ""
-    kind: QuestionKind = "budget" if isinstance(fault, BudgetReached) else "blocked"
-    already = [
-        o.question for o in run.state.questions.values() if o.question.kind == kind and o.question.title == message
-    ]
-    if not already and not (kind == "budget" and _open(run, "budget")):
-        name = question_id(run.id, kind, message, str(len(run.state.answers)))
-        await run.record(_asked(run, name, kind, message, remedy or "the run cannot go on without it"))
+    if isinstance(fault, BudgetReached):
+        asked = await _ask_for_money(run, item, fault)
+    else:
+        remedy = fault.remedy if isinstance(fault, AureaError) else ""
+        asked = await _ask_to_mend(run, message, remedy)
     if item is not None and (state := run.item_state(item)) in (ItemState.ACTIVE, ItemState.AWAITING_QA):
-        await run.record(ItemMoved(source=state, target=ItemState.WAITING_HUMAN, cause=message), item=item)
+        waits = ItemMoved(source=state, target=ItemState.WAITING_HUMAN, cause=message, question=asked)
+        await run.record(waits, item=item)
+
+
+async def _ask_to_mend(run: Run, message: str, remedy: str) -> str:
+    """The question about something that is missing, asked now unless it is open."""
+    for name, asked in run.state.questions.items():
+        if asked.question.kind == "blocked" and asked.question.title == message:
+            return name
+    name = question_id(run.id, "blocked", message, str(len(run.state.answers)))
+    await run.record(_asked(run, name, "blocked", message, remedy or "the run cannot go on without it"))
+    return name
+
+
+async def _ask_for_money(run: Run, item: str | None, fault: BudgetReached) -> str | None:
+    """The question about the cap that was reached, asked now unless it is open; None where it was raised meanwhile."""
+    cap = fault.cap or RUN
+    for name, asked in run.state.questions.items():
+        if asked.question.kind == "budget" and (asked.question.cap or RUN) == cap:
+            return name
+    limit = limit_of(effective_spec(run.state), cap)
+    if item is not None and (limit is None or limit > fault.limit_usd):
+        return None
+    name = question_id(run.id, "budget", fault.message, str(len(run.state.answers)))
+    about = cap.name if cap.scope == "item" and cap.name in run.state.items else None
+    why = "\n".join([*_so_far(run, item), f"{fault.remedy.replace('RUN', run.id)}, or answer here"])
+    if cap.scope == "day":
+        why += f"; from 00:00 UTC on `aurea resume {run.id}` goes on without that"
+    await run.record(_asked(run, name, "budget", fault.message, why, about, cap=cap), item=about)
+    return name
+
+
+def _so_far(run: Run, item: str | None) -> list[str]:
+    """What agents handed in when the money was used up, of the work that this is about."""
+    if item is None:
+        return []
+    attempts = len(run.state.item(item).attempts)
+    partials = [p for (i, n, _), p in run.state.partials.items() if (i, n) == (item, attempts)]
+    return [f"so far, {partial.conversation} of {item}: {partial.told}" for partial in partials]
 
 
 async def escalate(
@@ -65,16 +102,16 @@ async def withdraw(run: Run, question: str, reason: str) -> None:
             raise
 
 
-def _asked(run: Run, name: str, kind: QuestionKind, title: str, why: str, item: str | None = None) -> QuestionAsked:
+def _asked(
+    run: Run, name: str, kind: QuestionKind, title: str, why: str, item: str | None = None, *, cap: Cap | None = None
+) -> QuestionAsked:
     """A question with what follows where nobody answers it in time, and when."""
     until = deadline(run.clock.now(), run.spec.answer_within_s)
-    question = Question(id=name, kind=kind, item=item, title=title, why=why, default=DEFAULTS[kind], deadline=until)
-    return QuestionAsked(question=question)
+    default = DEFAULTS[kind]
+    return QuestionAsked(
+        question=Question(id=name, kind=kind, item=item, title=title, why=why, default=default, deadline=until, cap=cap)
+    )
 
 
 def _attempts(number: int) -> str:
     return "1 attempt" if number == 1 else f"{number} attempts"
-
-
-def _open(run: Run, kind: str) -> bool:
-    return any(asked.question.kind == kind for asked in run.state.questions.values())

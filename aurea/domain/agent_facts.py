@@ -133,3 +133,9 @@ class PartialHandedIn(Fact):
     limit: str
     summary: str
     unfinished: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """The same in one line."""
+        left = f"; left to do: {'; '.join(self.unfinished)}" if self.unfinished else ""
+        return " ".join(f"{self.summary}{left}".split())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aurea.domain.caps import RUN, Cap, limit_of, raised
-from aurea.domain.spec import Spec
+from aurea.domain.spec import RoleChoice, Spec
 from aurea.domain.state import RunState
 
 
@@ -15,8 +15,16 @@ def effective_spec(state: RunState) -> Spec:
         if answer.choice == "raise":
             spec = _raised(spec, state.asked_questions[answer.question].cap or RUN, answer.fields["usd"])
         elif answer.choice == "switch_model" and answer.fields.get("model"):
-            spec = spec.model_copy(update={"model": answer.fields["model"]})
+            spec = _switched(spec, state.asked_questions[answer.question].cap, answer.fields["model"])
     return spec
+
+
+def _switched(spec: Spec, cap: Cap | None, model: str) -> Spec:
+    """Another model for the run; where a role has used up its money, for that role."""
+    if cap is None or cap.scope != "role":
+        return spec.model_copy(update={"model": model})
+    choice = spec.roles.get(cap.name, RoleChoice()).model_copy(update={"model": model})
+    return spec.model_copy(update={"roles": {**spec.roles, cap.name: choice}})
 
 
 def _raised(spec: Spec, cap: Cap, usd: object) -> Spec:

@@ -233,8 +233,7 @@ def _way(fact: ev.AnyFact) -> str:
         case ev.LimitLifted():
             return f"{fact.conversation} step {fact.step}: no last turn for want of {fact.limit.replace('_', ' ')}"
         case ev.PartialHandedIn():
-            left = f"; left to do: {one_line('; '.join(fact.unfinished))}" if fact.unfinished else ""
-            return f"{fact.conversation} step {fact.step}: so far: {one_line(fact.summary)}{left}"
+            return f"{fact.conversation} step {fact.step}: so far: {one_line(fact.told)}"
         case ev.ReplayDrifted():
             what = ", ".join(" ".join(filter(None, (one.kind, one.name, one.how))) for one in fact.differences)
             return f"{fact.conversation} step {fact.step}: not as recorded: {one_line(what)}"
