@@ -76,7 +76,7 @@ class RetryClient:
             self._waiting.add(request.address.key, wait)
             number, tries = number + 1, tries + (not free)
             if left is not None:
-                request = request.model_copy(update={"timeout_s": min(request.timeout_s, left)})
+                request = request.model_copy(update={"timeout_s": min(request.timeout_s, left), "remaining_s": left})
 
     def _is_free(self, request: ModelRequest, error: ModelFault) -> bool:
         """Whether a failure costs no try: the provider is there, and has no room for us just now."""

@@ -19,6 +19,9 @@ from aurea.ports import Clock, Ledger
 EVERY_S = 2.0  # at most so often an event is recorded, and none of a call that is over sooner
 SHARE = 10  # of the time that a call has taken, so much later its words may come: long calls make few events
 MOST = 4_000  # characters of one event
+LONGEST_WORD = 40  # some scripts have no spaces
+
+Run = tuple[Saying, str]  # what came of one kind without a break
 
 _log = logging.getLogger(__name__)
 
@@ -61,18 +64,22 @@ class Said:
             await self._clock.sleep(max(EVERY_S, taken / SHARE))
             if not self._heard:
                 continue
-            heard, self._heard = self._heard, []
+            told, rest = whole_words(runs_of(self._heard))
+            self._heard = rest
+            if not told:
+                continue
             try:
-                await self._record(heard)
+                await self._record(told)
             except AureaError as error:
                 _log.debug("what a model says is not recorded: %s", error)
                 return
 
-    async def _record(self, heard: list[tuple[Kind, str]]) -> None:
+    async def _record(self, told: list[Run]) -> None:
         at = self._request.address
         bodies: dict[str, str] = {}
         drafts: list[ev.Draft] = []
-        for kind, text in runs_of(heard):
+        for kind, whole in told:
+            text = _cut(whole)
             body = digest(text) if text else ""
             bodies |= {body: text} if text else {}
             said = ev.ModelSaid(
@@ -87,8 +94,8 @@ class Said:
         await self._ledger.record(self._run, drafts, bodies)
 
 
-def runs_of(heard: list[tuple[Kind, str]]) -> list[tuple[Saying, str]]:
-    """Pieces put together: one text for each run of pieces of a kind, cut where it is long.
+def runs_of(heard: list[tuple[Kind, str]]) -> list[Run]:
+    """Pieces put together: one text for each run of pieces of a kind.
 
     Arguments are counted, not told: they come whole with the answer, and may be a file. Where there is nothing else, an
     empty text says that the call goes on.
@@ -100,8 +107,20 @@ def runs_of(heard: list[tuple[Kind, str]]) -> list[tuple[Saying, str]]:
         if not runs or runs[-1][0] != kind:
             runs.append((kind, []))
         runs[-1][1].append(text)
-    told = [(kind, _cut(("\n" if kind == "tool" else "").join(texts))) for kind, texts in runs]
+    told: list[Run] = [(kind, ("\n" if kind == "tool" else "").join(texts)) for kind, texts in runs]
     return told or [("tool", "")]
+
+
+def whole_words(runs: list[Run]) -> tuple[list[Run], list[tuple[Kind, str]]]:
+    """What can be told, and the beginning of a word that waits for its end."""
+    *before, (kind, text) = runs
+    if kind == "tool":
+        return runs, []
+    end = max(text.rfind(" "), text.rfind("\n")) + 1
+    if not end and len(text) >= LONGEST_WORD:
+        return runs, []
+    told: list[Run] = [(kind, text[:end])] if end else []
+    return [*before, *told], [(kind, text[end:])] if text[end:] else []
 
 
 def _cut(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from cyclopts import Parameter, validators
 
 from aurea.domain.errors import UsageError
-from aurea.domain.events import AnyFact
+from aurea.domain.events import AnyFact, Event
 from aurea.domain.state import RunState
 from aurea.home import Home
 from aurea.reporting.schemas import RunStatus
@@ -48,7 +48,7 @@ def show(
         The run document (schema `aurea.run/1`).
     """
     from aurea.reporting.document import run_document
-    from surfaces.cli import render, talk
+    from surfaces.cli import render, talk, telling
     from surfaces.cli.changes import landed_diff, print_diff
 
     with Home(context.current().settings) as home:
@@ -58,6 +58,8 @@ def show(
             _require_item(state, item)
         document = run_document(state, alive=home.alive(name), folder=folder, now=home.clock.now())
         said = talk.conversations(folder, document, item, attempt) if item is not None else []
+        if item is not None:
+            said += telling.under_way(state, home.ledger, item, attempt, alive=home.alive(name))
         shown = talk.prompts(state, home.ledger, item, attempt) if prompt else []
         landed = _read(folder / "manifest.json").get("files", []) if files else None
         told = [event for event in home.ledger.events(name) if item in (None, event.item)] if events else []
@@ -137,7 +139,7 @@ def tail(
     run
         A run id, a unique prefix of one, or `latest`.
     item
-        Only events of this work item, with what its agents say and what tools answer.
+        Only events of this work item, with what its agents say, word for word as it comes, and what tools answer.
     type
         Only events of this type (`check.ended`), or of all that begin so (`model`).
     follow
@@ -145,7 +147,7 @@ def tail(
     json
         JSON Lines (schema `aurea.event/1`).
     """
-    from surfaces.cli import render, talk
+    from surfaces.cli import telling
 
     if type is not None:
         _require_type(type)
@@ -153,13 +155,18 @@ def tail(
         name, last = home.find(run), 0
         if item is not None and ((state := home.state(name)).plan is not None or not follow):
             _require_item(state, item)
+        teller = telling.Teller(home.ledger, words=item is not None)
         while True:
+            news: list[Event] = []
             for event in home.ledger.events(name, after=last):
                 last = event.seq
                 if (item is None or event.item == item) and (type is None or event.type.startswith(type)):
-                    print(_line(event.document()) if json else render.event_line(event), flush=True)
-                    for line in talk.spoken(event, home.ledger) if item is not None and not json else ():
-                        print(line, flush=True)
+                    if json:
+                        print(_line(event.document()), flush=True)
+                    else:
+                        news.append(event)
+            for line in teller.lines(news):
+                print(line, flush=True)
             if not follow or (home.state(name).ended is not None and not home.alive(name)):
                 return 0
             time.sleep(POLL_S)

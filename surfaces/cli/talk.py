@@ -1,17 +1,15 @@
-"""Conversations and prompts of agents, for people: `show --item`, `show --prompt`, and what `tail --item` adds."""
+"""Conversations and prompts of agents, for people: `show --item` and `show --prompt`."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aurea.domain import events as ev
-from aurea.domain.errors import AureaError, UsageError
+from aurea.domain.errors import UsageError
 from aurea.domain.state import RunState
 from aurea.ports import Ledger
-from aurea.reporting.conversations import message, of_item
+from aurea.reporting.conversations import of_item
 from aurea.reporting.text import clean, count, many, one_line
 
 if TYPE_CHECKING:
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
 
 MOST = 1_200  # characters of one text or argument in a conversation
 ANSWER_LINES = 12  # of what a tool answered
-TAIL_LINES = 6
 NAMES = {"assistant": "agent", "user": "line", "system": "instructions"}
 
 
@@ -82,12 +79,13 @@ def print_conversations(found: Sequence[Mapping[str, Any]]) -> None:
     console = _console()
     for conversation in found:
         console.print(f"\nconversation: {one_line(conversation['title'])}", style="bold", soft_wrap=True)
+        first = 2 if conversation["path"] else 0  # a file begins with the prompt
         if conversation["messages"] is None:
             console.print(f"  too long to be shown: {conversation['path']}", style="dim", soft_wrap=True)
             continue
         for number, said in enumerate(conversation["messages"]):
-            if number < 2 and said["who"] in ("system", "user"):
-                continue  # the prompt
+            if number < first and said["who"] in ("system", "user"):
+                continue
             _print_message(console, said)
 
 
@@ -101,39 +99,6 @@ def print_notes(document: Mapping[str, Any], item: str) -> None:
             title = f"{note['title']}: " if note["title"] else ""
             who = f"{note['by']}, attempt {note['attempt']}"
             console.print(f"  {note['type']} ({who})  {one_line(title + note['text'])}", soft_wrap=True)
-
-
-def spoken(event: ev.Event, ledger: Ledger) -> Iterator[str]:
-    """The lines that `tail --item` prints below an event: what the model said, what a tool answered."""
-    match event.fact:
-        case ev.ModelAnswered() as fact:
-            reply = _kept(ledger, fact.body)
-            if reply is not None:
-                yield from _indented(
-                    message({"role": "assistant", **json.loads(reply)}, MOST)["text"], ANSWER_LINES * 2
-                )
-        case ev.ToolEnded() as fact:
-            answer = _kept(ledger, fact.body)
-            if answer is not None:
-                yield from _indented(clean(answer), TAIL_LINES)
-        case _:
-            return
-
-
-def _kept(ledger: Ledger, body: str) -> str | None:
-    """A text of the ledger; None where it was purged."""
-    try:
-        return ledger.body(body)
-    except AureaError:
-        return None
-
-
-def _indented(text: str, most: int) -> Iterator[str]:
-    lines = text.strip("\n").splitlines()
-    for line in lines[:most]:
-        yield f"{'':21}| {line}"
-    if len(lines) > most:
-        yield f"{'':21}| … {many(len(lines) - most, 'line')} more"
 
 
 def _print_message(console: Console, said: Mapping[str, Any]) -> None:

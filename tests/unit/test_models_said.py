@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aurea.domain.errors import Transient
 from aurea.domain.events import Draft, ModelAsked, ModelFailed, ModelSaid
@@ -14,7 +16,7 @@ from aurea.domain.messages import ModelReply, ModelRequest
 from aurea.ledger.book import Book
 from aurea.models.faults import ModelFault
 from aurea.models.hearing import ear, heard_by
-from aurea.models.said import EVERY_S, MOST, Said, runs_of
+from aurea.models.said import EVERY_S, LONGEST_WORD, MOST, Said, runs_of, whole_words
 from aurea.models.switch import ProviderSwitch
 from aurea.models.waiting import Waiting
 from aurea.testing.clock import SimulatedClock
@@ -116,7 +118,7 @@ async def test_a_long_call_makes_few_events() -> None:
 
 async def test_what_a_failed_try_said_is_no_part_of_the_next() -> None:
     async def speak(request: ModelRequest) -> ModelReply:
-        ear().hear("text", f"try {request.try_number}")
+        ear().hear("text", f"try {request.try_number} ")
         await spoken.clock.sleep(10.0)
         return say("ok")
 
@@ -161,8 +163,34 @@ def test_runs_of_a_kind_are_put_together_and_arguments_only_counted() -> None:
 
     assert runs_of(heard) == [("reasoning", "hm, hm"), ("text", "So be it."), ("tool", "read_file\ngit_status")]
     assert runs_of([("arguments", '{"content": "')]) == [("tool", "")]
-    ((_, long),) = runs_of([("text", "x" * 100_000)])
-    assert len(long) < MOST + 100
+
+
+@given(st.lists(st.text(alphabet="ab \n", min_size=1, max_size=9), min_size=1, max_size=20))
+def test_what_is_told_ends_with_whole_words_and_nothing_is_lost(pieces: list[str]) -> None:
+    rest: Any = []
+    words = ""
+    for piece in pieces:
+        told, rest = whole_words(runs_of([*rest, ("text", piece)]))
+        words += "".join(text for _, text in told)
+        assert not words or words[-1] in " \n" or len(words) >= LONGEST_WORD
+    assert words + "".join(text for _, text in rest) == "".join(pieces)
+
+
+async def test_a_very_long_piece_is_cut() -> None:
+    async def speak(request: ModelRequest) -> ModelReply:
+        ear().hear("text", "word " * 20_000)
+        await spoken.clock.sleep(10.0)
+        return say("ok")
+
+    spoken = Spoken(speak)
+    call = asyncio.create_task(spoken.client.complete(asking()))
+    await spoken.later(10.0)
+    await call
+    ((_, text, tokens),) = spoken.said()
+
+    assert MOST <= len(text) < MOST + 100
+    assert tokens > 20_000
+    await spoken.close()
 
 
 async def test_a_call_that_goes_on_may_take_longer_than_its_limit() -> None:

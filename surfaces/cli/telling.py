@@ -1,0 +1,131 @@
+"""What models say at this moment: told by `tail` as it comes, and by `show --item` of calls that are not answered yet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from aurea.domain import events as ev
+from aurea.domain.errors import AureaError
+from aurea.domain.state import Place, RunState
+from aurea.ports import Ledger
+from aurea.reporting.conversations import message
+from aurea.reporting.lines import event_line
+from aurea.reporting.text import clean, many
+
+ANSWER_LINES = 24  # of what the model said
+TAIL_LINES = 6  # of what a tool answered
+MOST = 1_200  # characters of one text or argument
+BEHIND = f"{'':21}| "
+
+
+class Teller:
+    """Turns events into lines, in the order in which they come. With `words`, what is said and answered stands below.
+
+    Words that were told while they came are not repeated with the answer. Of calls that were answered before anybody
+    looked, the answer is told alone.
+    """
+
+    def __init__(self, ledger: Ledger, *, words: bool) -> None:
+        self._ledger = ledger
+        self._words = words
+        self._told: dict[Place, str] = {}
+        self._speaker: tuple[Place, str] | None = None
+
+    def lines(self, events: Sequence[ev.Event]) -> Iterator[str]:
+        """The lines of the events that came since the last call."""
+        over = [_place(event) for event in events if isinstance(event.fact, ev.ModelAnswered | ev.ModelFailed)]
+        for event in events:
+            if isinstance(event.fact, ev.ModelSaid):
+                if _place(event) not in over:
+                    yield from self._piece(event, event.fact)
+                continue
+            self._speaker = None
+            yield event_line(event)
+            if self._words:
+                yield from self._below(event)
+
+    def _piece(self, event: ev.Event, fact: ev.ModelSaid) -> Iterator[str]:
+        """Words follow on those before them; the line of the event stands where another begins to speak."""
+        place = _place(event)
+        if self._speaker != (place, fact.kind) or not (self._words and fact.body):
+            yield event_line(event)
+        self._speaker = (place, fact.kind)
+        text = _kept(self._ledger, fact.body) if self._words and fact.body else None
+        if text is not None:
+            if fact.kind == "text":
+                self._told[place] = self._told.get(place, "") + text
+            yield from (f"{BEHIND}{line}" for line in _spoken(fact.kind, text).splitlines())
+
+    def _below(self, event: ev.Event) -> Iterator[str]:
+        match event.fact:
+            case ev.ModelAnswered() as fact:
+                told = self._told.pop(_place(event), "")
+                reply = _kept(self._ledger, fact.body)
+                if reply is not None:
+                    said = json.loads(reply)
+                    if told and said["text"].startswith(told):
+                        said["text"] = said["text"][len(told) :]
+                    yield from _indented(message({"role": "assistant", **said}, MOST)["text"], ANSWER_LINES)
+            case ev.ModelFailed():
+                self._told.pop(_place(event), None)
+            case ev.ToolEnded() as fact:
+                answer = _kept(self._ledger, fact.body)
+                if answer is not None:
+                    yield from _indented(clean(answer), TAIL_LINES)
+
+
+def under_way(
+    state: RunState, ledger: Ledger, item: str, attempt: int | None = None, *, alive: bool
+) -> list[dict[str, Any]]:
+    """What was said so far in calls of a work item that are not answered: a conversation with one message each."""
+    found = []
+    for (whose, number, conversation, step), facts in state.saying.items():
+        if whose != item or attempt not in (None, number):
+            continue
+        pieces = [(fact.kind, _kept(ledger, fact.body) or "") for fact in facts if fact.body]
+        doing = "is being answered" if alive else "was not answered to the end"
+        tokens = many(facts[-1].tokens, "token")
+        title = f"{item}, attempt {number}: {conversation}, step {step} {doing}, about {tokens} so far"
+        said = {"who": "assistant", "tool": "", "text": _together(pieces), "unfinished": True}
+        found.append({"title": title, "path": None, "messages": [said]})
+    return found
+
+
+def _together(pieces: Sequence[tuple[str, str]]) -> str:
+    runs: list[tuple[str, str]] = []
+    for kind, text in pieces:
+        if runs and runs[-1][0] == kind:
+            between = "\n" if kind == "tool" else ""
+            runs[-1] = (kind, runs[-1][1] + between + text)
+        else:
+            runs.append((kind, text))
+    return "\n".join(_spoken(kind, text) for kind, text in runs)
+
+
+def _spoken(kind: str, text: str) -> str:
+    """A piece for people: thoughts and the names of tools are told from words."""
+    mark: Mapping[str, str] = {"reasoning": "~ ", "tool": "→ "}
+    return "\n".join(mark.get(kind, "") + line for line in clean(text).strip("\n").splitlines())
+
+
+def _place(event: ev.Event) -> Place:
+    fact: Any = event.fact
+    return (event.item, event.attempt or 0, fact.conversation, fact.step)
+
+
+def _kept(ledger: Ledger, body: str) -> str | None:
+    """A text of the ledger; None where it was purged."""
+    try:
+        return ledger.body(body)
+    except AureaError:
+        return None
+
+
+def _indented(text: str, most: int) -> Iterator[str]:
+    lines = text.strip("\n").splitlines()
+    for line in lines[:most]:
+        yield f"{BEHIND}{line}"
+    if len(lines) > most:
+        yield f"{BEHIND}… {many(len(lines) - most, 'line')} more"
