@@ -27,6 +27,9 @@ FORMATS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "openrouter": ("openrouter", "/api/v1", {}),
     "ollama": ("ollama", "", {}),
 }
+STREAMED = " streamed"
+# The formats, and those of them once more that are asked for a stream only where that is said.
+WAYS = [*FORMATS, *(name + STREAMED for name in FORMATS if name != "ollama")]
 
 
 def missing() -> str:
@@ -64,7 +67,7 @@ def _for_each(fixture: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if "sequenceIndex" not in match:
         yield fixture
         return
-    for name in FORMATS:
+    for name in reversed(WAYS):  # the first that fits counts, and the name of one begins with that of another
         yield {**fixture, "match": {**match, "userMessage": f"{match['userMessage']} {name}"}}
 
 
@@ -79,15 +82,20 @@ def _until_it_listens(server: subprocess.Popen[bytes], port: int) -> None:
     raise RuntimeError("aimock does not listen")
 
 
-def wire(format_: str, address: str) -> Wire:
-    """A client of a server in one format."""
-    provider, path, _ = FORMATS[format_]
-    return wire_at(Endpoint(PROVIDERS[provider], address + path, KEY))
+def base(way: str) -> str:
+    """The format of a way."""
+    return way.removesuffix(STREAMED)
 
 
-def named(format_: str) -> dict[str, Any]:
-    """Model and options of a request in one format."""
-    provider, _, options = FORMATS[format_]
+def wire(way: str, address: str) -> Wire:
+    """A client of a server in one format, or way."""
+    provider, path, _ = FORMATS[base(way)]
+    return wire_at(Endpoint(PROVIDERS[provider], address + path, KEY), stream=way.endswith(STREAMED))
+
+
+def named(way: str) -> dict[str, Any]:
+    """Model and options of a request in one format, or way."""
+    provider, _, options = FORMATS[base(way)]
     return {"model": f"{provider}:model-1", "options": options}
 
 

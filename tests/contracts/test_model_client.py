@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from aimock import FORMATS, named, wire
+from aimock import WAYS, base, named, wire
 from aurea.domain.errors import AureaError, Blocked
 from aurea.domain.messages import ModelReply, ToolCall, ToolMessage, ToolSpec, Usage, UserMessage
 from aurea.models.cassette import Answer, RecordedCall, read_cassette, write_answer, write_header
@@ -53,9 +53,9 @@ ANSWERS: dict[str, tuple[ModelReply, ...]] = {
 class Asked:
     """A client and how it is asked; `format` is that of its server."""
 
-    def __init__(self, client: Any, format_: str = "") -> None:
+    def __init__(self, client: Any, way: str = "") -> None:
         self.client = client
-        self.format = format_
+        self.format = base(way)
 
     async def __call__(self, conversation: str, **more: Any) -> ModelReply:
         named_model = named(self.format) if self.format else {}
@@ -67,10 +67,10 @@ class Asked:
         await self.client.close()
 
 
-@pytest.fixture(params=["replay", "scripted", *FORMATS])
+@pytest.fixture(params=["replay", "scripted", *WAYS])
 def client(request: pytest.FixtureRequest, tmp_path: Path) -> Asked:
     """Each of the clients, with the same answers."""
-    if request.param in FORMATS:
+    if request.param in WAYS:
         return Asked(wire(request.param, request.getfixturevalue("aimock")), request.param)
     if request.param == "scripted":
         model = ScriptedModel()
