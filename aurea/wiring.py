@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,8 @@ from aurea.adapters.git.create import follow
 from aurea.adapters.git.repository import GitRepository
 from aurea.adapters.web import engine as search_engine
 from aurea.agents.engine import LoopEngine
+from aurea.agents.equipment import Extras
+from aurea.agents.policy import Surroundings, surroundings
 from aurea.agents.told import task_parts
 from aurea.agents.tools.web import Web
 from aurea.delivery.context import Run
@@ -31,7 +33,8 @@ from aurea.models.breaker import Circuits
 from aurea.models.layers import Around
 from aurea.models.providers import model_for
 from aurea.models.registry import build_client
-from aurea.ports import Workspace
+from aurea.ports import CommandRunner, Workspace
+from aurea.ports.mcp import ToolServer
 from aurea.reporting.quality.gate import QualityGate
 from aurea.reporting.report import report
 
@@ -88,6 +91,7 @@ async def wire(home: Home, state: RunState, held: AsyncExitStack, record: Path |
             clock=home.clock,
             folder=folder,
             web=_web(home, spec),
+            extras=Extras(_servers(home, state, spec, commands, held), spec.plugins, _around(spec)),
         ),
         model_for=models,
         environment=partial(_environment, home, spec),
@@ -104,6 +108,25 @@ async def wire(home: Home, state: RunState, held: AsyncExitStack, record: Path |
     held.push_async_callback(gate.close)
     live.quality = gate
     return live
+
+
+def _around(spec: Spec) -> Surroundings:
+    return surroundings(pass_env=spec.pass_env, network=spec.network, sandbox=spec.sandbox)
+
+
+def _servers(
+    home: Home, state: RunState, spec: Spec, commands: CommandRunner, held: AsyncExitStack
+) -> Sequence[ToolServer]:
+    if not spec.mcp:
+        return ()
+    from aurea.adapters.mcp.pool import Pool  # the SDK, which takes its time to be imported
+
+    folder = home.folder(state.id) / "mcp"
+    pool = Pool(
+        spec.mcp, run=state.id, ledger=home.ledger, commands=commands, folder=folder, caller=home.settings.caller
+    )
+    held.push_async_callback(pool.close)
+    return pool.servers
 
 
 def _web(home: Home, spec: Spec) -> Web | None:

@@ -193,8 +193,8 @@ class Outfitter:
 
 def _unusual(gate: Gate) -> dict[str, str]:
     """What was withheld otherwise than because it is none of the role's."""
-    usual = (f"the role {gate.role} has no ", "not available yet")
-    return {name: why for name, why in gate.withheld.items() if not (why.startswith(usual[0]) or usual[1] in why)}
+    usual = (f"the role {gate.role} has no ", "this run has no ")
+    return {name: why for name, why in gate.withheld.items() if not why.startswith(usual)}
 
 
 def _equipped(tool: AgentTool[Any], gate: Gate) -> Equipped:

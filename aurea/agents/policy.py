@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from aurea.domain.spec import McpServer
+
 
 class Effect(StrEnum):
     """What a tool can do, or bring in. A tool has one or several."""
@@ -126,3 +128,15 @@ def holdings(grants: Iterable[Grant], around: Surroundings) -> frozenset[Holding
         if Effect.OUTSIDE in grant.effects or (runs and around.network):
             found.add("an outside effect")
     return frozenset(found)
+
+
+def effects_of(server: McpServer) -> frozenset[Effect]:
+    """What a server's tools can do: as the spec says, and what comes over the network is from outside."""
+    own = {"read": {Effect.READ}, "write": {Effect.WRITE}, "outside": {Effect.OUTSIDE, Effect.UNTRUSTED}}
+    return frozenset(own[server.effect] | ({Effect.UNTRUSTED} if server.url is not None else set()))
+
+
+def surroundings(*, pass_env: Collection[str], network: object, sandbox: object) -> Surroundings:
+    """What the commands of a run have around them. A network that no sandbox closes is there, whatever the spec says."""
+    closed = network == "none" and sandbox in ("bubblewrap", "container")
+    return Surroundings(secrets=bool(pass_env), network=not closed)

@@ -265,6 +265,9 @@ def _offer(layer: Layer) -> Offer:
 
 def _warnings(spec: Spec, settings: Settings) -> list[str]:
     found = [f"pass_env: {name} is not set" for name in spec.pass_env if name not in settings.caller]
+    for server in spec.mcp:
+        wanted = [*server.pass_env, *([server.token_env] if server.token_env else [])]
+        found += [f"mcp {server.name}: {name} is not set" for name in wanted if name not in settings.caller]
     if spec.cassette is not None and spec.provider != "replay":
         found.append(f"cassette: only provider replay plays it, and this run works with {spec.provider}")
     return found

@@ -9,6 +9,7 @@ from aurea.domain.plan import find_problems
 from aurea.domain.spec import PROVIDERS, ItemSpec, contradictions, split_model
 from aurea.intake.faults import Faults, KeyPath, did_you_mean
 from aurea.intake.layers import is_url
+from aurea.intake.tools import look_at_tools
 
 # Values the contract knows and this version does not build.
 _LATER: Mapping[str, tuple[object, ...]] = {
@@ -19,13 +20,14 @@ _NO_CHECKS = (
     'no checks, and nothing could be proven without; add `checks` (or --check tests="COMMAND"), '
     "or say `checks: []` with `unproven: true`"
 )
-_LATER_UNLESS_EMPTY = ("push", "mcp")
+_LATER_UNLESS_EMPTY = ("push",)
 
 
 def look_across(data: Mapping[str, Any], faults: Faults) -> None:
     """Add every fault that no single field shows. `data` is the merged spec as plain values of any shape."""
     _checks(data, faults)
     _items(data, faults)
+    look_at_tools(data, faults)
     if data.get("provider") == "replay" and not data.get("cassette"):
         faults.add(("provider",), "provider replay plays a recording; name it with `cassette: FILE`")
     for path, choice in _models(data):

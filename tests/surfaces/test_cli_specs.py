@@ -78,7 +78,6 @@ LATER = {
     "repo: https://example.org/x.git": "repo: a repository by URL: not available yet",
     "repo: git@example.org:x.git": "repo: a repository by URL: not available yet",
     "network: [pypi.org]": "network: `network` as a list of hosts: not available yet",
-    "mcp: [{name: docs, url: http://x}]": "mcp: `mcp`: not available yet",
 }
 
 

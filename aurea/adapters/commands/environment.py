@@ -7,16 +7,35 @@ import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 from aurea.adapters.commands.editable import EditableInstall, find_in
-from aurea.ports import Workspace
 
 OWN_PYTHON = "{aurea_python}"
 NAME, EMAIL = "Aurea", "aurea@localhost"
 
 
+class Folders(Protocol):
+    """Where a command has its files, its home and its temporary files."""
+
+    @property
+    def tree(self) -> Path:
+        """Where it runs."""
+        ...
+
+    @property
+    def home(self) -> Path:
+        """Its home."""
+        ...
+
+    @property
+    def tmp(self) -> Path:
+        """Its temporary files."""
+        ...
+
+
 def build_environment(
-    workspace: Workspace,
+    workspace: Folders,
     caller: Mapping[str, str],
     *,
     pass_env: Iterable[str] = (),

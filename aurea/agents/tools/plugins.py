@@ -33,6 +33,10 @@ class Plugin:
     name: str
     make: Callable[[], Sequence[PluginTool]]
 
+    def grants(self, role: str) -> list[Grant]:
+        """Its tools for `role` as the gate sees them."""
+        return [_grant(tool, self.name) for tool in self.make() if role in tool.roles]
+
 
 class LoadedTool(AgentTool[Any]):
     """A tool of a plugin."""
@@ -41,7 +45,7 @@ class LoadedTool(AgentTool[Any]):
         self, tool: PluginTool, plugin: str, run: str, assignment: Assignment, remaining: Callable[[], float]
     ) -> None:
         self.spec = tool_spec(tool.name, type(tool).__doc__ or "", tool.arguments)
-        self.effects = frozenset({_EFFECTS[tool.effect]} | ({Effect.UNTRUSTED} if tool.untrusted else set()))
+        self.effects = _grant(tool, plugin).effects
         self.repeatable = tool.effect == "read" if tool.repeatable is None else tool.repeatable
         self.writes = tool.effect != "read"
         self._tool = tool
@@ -53,7 +57,7 @@ class LoadedTool(AgentTool[Any]):
     @property
     def grant(self) -> Grant:
         """Whose it is, the plugin says: no bundle of a role names it."""
-        return Grant(self.spec.name, self.effects, f"plugin:{self._plugin}", bundled=False)
+        return _grant(self._tool, self._plugin)
 
     def check(self, arguments: Mapping[str, object]) -> BaseModel:
         """The arguments as the plugin's own model."""
@@ -121,6 +125,11 @@ def _loaded(name: str, taken: dict[str, str]) -> Plugin:
             raise _faulty(points[0], f"brings a tool {tool.name!r}, which is a name of {taken[tool.name]}")
         taken[tool.name] = f"the plugin {name}"
     return plugin
+
+
+def _grant(tool: PluginTool, plugin: str) -> Grant:
+    effects = {_EFFECTS[tool.effect]} | ({Effect.UNTRUSTED} if tool.untrusted else set())
+    return Grant(tool.name, frozenset(effects), f"plugin:{plugin}", bundled=False)
 
 
 def _made(found: Any) -> list[PluginTool]:

@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aurea.agents.parts import untrusted
-from aurea.agents.policy import Effect, Grant
+from aurea.agents.policy import Grant, effects_of
 from aurea.agents.tools.base import SUMMARY, AgentTool
 from aurea.agents.tools.schemas import Checker, Unusable, shown
 from aurea.agents.tools.text import cut, storable
 from aurea.domain.errors import ToolFailed
 from aurea.domain.messages import ToolSpec
-from aurea.domain.spec import McpServer
 from aurea.ports.mcp import RemoteTool, ToolServer
 
 LONGEST_NAME = 64  # what all vendors take
@@ -57,12 +56,6 @@ class McpTool(AgentTool[Any]):
     def summary(self, arguments: Mapping[str, object]) -> str:
         """Its arguments in one line."""
         return json.dumps(dict(arguments), ensure_ascii=False, default=str)[:SUMMARY]
-
-
-def effects_of(server: McpServer) -> frozenset[Effect]:
-    """What a server's tools can do: as the spec says, and what comes over the network is from outside."""
-    own = {"read": {Effect.READ}, "write": {Effect.WRITE}, "outside": {Effect.OUTSIDE, Effect.UNTRUSTED}}
-    return frozenset(own[server.effect] | ({Effect.UNTRUSTED} if server.url is not None else set()))
 
 
 def name_of(server: str, tool: str) -> str:
