@@ -14,6 +14,7 @@ from aurea.adapters.commands.runner import ProcessRunner
 from aurea.adapters.git.advance import advance_branch
 from aurea.adapters.git.create import follow
 from aurea.adapters.git.repository import GitRepository
+from aurea.adapters.telemetry.switch import telemetry
 from aurea.adapters.web import engine as search_engine
 from aurea.agents.engine import LoopEngine
 from aurea.agents.equipment import Extras
@@ -51,6 +52,9 @@ async def wire(home: Home, state: RunState, held: AsyncExitStack, record: Path |
     lines = JsonLines(state.id, folder)
     lines.follow(home.ledger)
     held.callback(lines.close)
+    if (spans := telemetry(home.settings.caller, state.id)) is not None:
+        spans.follow(home.ledger)
+        held.push_async_callback(spans.close)
     conceal_environment()
     commands = ProcessRunner()
     held.push_async_callback(commands.close)

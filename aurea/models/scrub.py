@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+_RUN = r"\d{8}-\d{6}-\d{3}[a-z]{2}"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _UNIT = r"(?:ns|us|µs|ms|s|secs?|seconds?|mins?|minutes?|h|hours?)"
@@ -15,7 +16,9 @@ _UNIT = r"(?:ns|us|µs|ms|s|secs?|seconds?|mins?|minutes?|h|hours?)"
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), name)
     for pattern, name in (
-        (r"\b\d{8}-\d{6}-\d{3}[a-z]{2}\b", "<run>"),
+        (rf"(?:/[^/\n]{{1,200}}){{0,20}}?/{_RUN}(?![\w-])", "<run>"),  # a place of a run, spaces and all
+        (rf"\b{_RUN}\b", "<run>"),
+        (r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "<uuid>"),
         (rf"\b{_DAY},? +{_MONTH} +\d{{1,2}} +\d{{2}}:\d{{2}}:\d{{2}}(?: +\d{{4}})?(?: +[+-]\d{{4}})?", "<time>"),
         (rf"\b{_MONTH} +\d{{1,2}} +(?:\d{{2}}:\d{{2}}|\d{{4}})\b", "<time>"),
         (
