@@ -6,6 +6,8 @@ from aurea.ports.commands import CommandLine, CommandResult, CommandRunner
 from aurea.ports.git import Change, Merge, Repository, Snapshot, TreeFile, Workspace
 from aurea.ports.ledger import EventStore, Ledger, Row, StoreTransaction
 from aurea.ports.quality import Judgement, QualityGate
+from aurea.ports.source import Code, CodeReader, Definition, SourceFile
+from aurea.ports.web import Hit, WebSearch
 
 __all__ = [
     "AgentEngine",
@@ -13,12 +15,16 @@ __all__ = [
     "Assignment",
     "Change",
     "Clock",
+    "Code",
+    "CodeReader",
     "CommandLine",
     "CommandResult",
     "CommandRunner",
+    "Definition",
     "Desk",
     "Ending",
     "EventStore",
+    "Hit",
     "Judgement",
     "Ledger",
     "Merge",
@@ -27,8 +33,10 @@ __all__ = [
     "Repository",
     "Row",
     "Snapshot",
+    "SourceFile",
     "StoreTransaction",
     "Tool",
     "TreeFile",
+    "WebSearch",
     "Workspace",
 ]

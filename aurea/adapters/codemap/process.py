@@ -1,0 +1,72 @@
+"""The reading process as its owner sees it: started when a file is to be read, ended where it hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+MODULE = "aurea.adapters.codemap.worker"
+FILE_S = 5.0  # seconds that one file may take; a file that people wrote takes some thousandths
+LONGEST_ANSWER = 16 * 2**20
+_PASSED = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONPYCACHEPREFIX", "LD_LIBRARY_PATH")
+
+
+class CannotStart(Exception):
+    """There is no reading process, and will be none."""
+
+
+class ReadingProcess:
+    """One process for all files of a run, made anew after a file that it did not come to an end with."""
+
+    def __init__(self, command: Sequence[str] = (sys.executable, "-P", "-m", MODULE), file_s: float = FILE_S) -> None:
+        self._command = command
+        self._file_s = file_s
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def read(self, path: str, source: bytes) -> Any:
+        """The tags of a file; None where it is not to be read or cannot be."""
+        process = self._process or await self._start()
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            async with asyncio.timeout(self._file_s):
+                process.stdin.write(json.dumps({"path": path, "size": len(source)}).encode() + b"\n" + source)
+                await process.stdin.drain()
+                return json.loads(await process.stdout.readline())
+        except (TimeoutError, OSError, ValueError):
+            await self.close()
+            return None
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """End the process: it holds nothing that would be lost."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={name: os.environ[name] for name in _PASSED if name in os.environ},
+                cwd=Path("/"),
+                limit=LONGEST_ANSWER,
+                start_new_session=True,  # Ctrl-C on the terminal is for Aurea, which ends this one
+            )
+        except OSError as fault:
+            raise CannotStart from fault
+        return self._process
