@@ -19,6 +19,11 @@ class AureaPolicy(Kept):
     budget_usd: Annotated[float | Literal["none"] | None, BLANK, WithJsonSchema({"type": "string"})] = Field(
         default=None, title="Budget in USD", description="A hard stop for each run; the word none: no limit. Empty: 5."
     )
+    budgets: dict[str, Any] = Field(
+        default={},
+        title="More budgets",
+        description='As in a spec: {"item_usd": 1, "day_usd": 20, "roles": {"coder": 2}}. Empty: none.',
+    )
     approvals: list[Literal["plan", "land"]] = Field(
         default=[],
         title="Approvals",
@@ -44,4 +49,4 @@ class AureaPolicy(Kept):
     def defaults(self) -> dict[str, Any]:
         """What is said."""
         said = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: value for name, value in said.items() if value not in (None, [])}
+        return {name: value for name, value in said.items() if value not in (None, [], {})}

@@ -67,7 +67,7 @@ class RunState:
     reserved: dict[Place, float] = field(default_factory=dict)
     spent_usd: float = 0.0
     spent_on: dict[Cap, float] = field(default_factory=dict)
-    passed: set[tuple[Cap, float]] = field(default_factory=set)
+    passed: dict[tuple[Cap, float], float] = field(default_factory=dict)
     last_seq: int = 0
     last_hash: str = ""
     last_ts: datetime | None = None
@@ -337,7 +337,7 @@ def _apply_calls(run: RunState, event: ev.Event) -> None:
             _charge(run, event, lambda cost: cost.with_tool())
         case ev.BudgetReserved() as fact:
             run.reserved[_place(event, fact)] = fact.usd
-            run.passed.update((over.cap, over.limit_usd) for over in fact.over)
+            run.passed.update(((over.cap, over.limit_usd), fact.usd) for over in fact.over)
         case ev.BudgetSettled() as fact:
             place = _place(event, fact)
             run.reserved.pop(place, None)

@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from aurea.domain.caps import Cap
+
 
 class NextCommand(NamedTuple):
     """A command line ready to be pasted, and what it is for."""
@@ -43,12 +45,21 @@ def next_commands(document: Mapping[str, Any]) -> list[NextCommand]:
 
 def _resume(document: Mapping[str, Any]) -> str:
     kinds = {question["kind"] for question in document["questions"]}
-    limit = document["budget"]["limit_usd"]
     line = f"aurea resume {document['run']}"
-    if "budget" in kinds and limit is not None:
-        line += f" --budget {max(limit * 2, 1):g}"
+    for question in document["questions"]:
+        if question["kind"] == "budget":
+            line += _raise(document["budget"], question["cap"] or {"scope": "run", "name": ""})
     if "escalation" in kinds:
         asked = [item["attempts"] for item in document["items"] if item["question"]]
         spent = [len(attempts) for attempts in asked if not attempts or attempts[-1]["spent"]]  # else an agent asks
         line += f" --set max_attempts={max(spent) + 2}" if spent else ""
     return line
+
+
+def _raise(budget: Mapping[str, Any], cap: Mapping[str, str]) -> str:
+    """What gives a cap twice the money that it has."""
+    if cap["scope"] == "run":
+        limit = budget["limit_usd"]
+        return "" if limit is None else f" --budget {max(limit * 2, 1):g}"
+    limits = [c["limit_usd"] for c in budget["caps"] if (c["scope"], c["name"]) == (cap["scope"], cap["name"])]
+    return "".join(f" --set {Cap.model_validate(cap).key}={max(limit * 2, 1):g}" for limit in limits)

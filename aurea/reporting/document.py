@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aurea.domain import state as st
+from aurea.domain.caps import RUN, Cap, limit_of, today
 from aurea.domain.effective import effective_spec
 from aurea.domain.errors import Permanent
 from aurea.domain.events import DecisionLogged, InsightPosted, timestamp
@@ -59,7 +60,7 @@ def run_document(state: st.RunState, *, alive: bool, folder: Path | str, now: da
         questions=[_question(state, asked) for asked in state.questions.values()],
         notes=[_note(note) for note in state.notes],
         cost=state.cost,
-        budget=_budget(state),
+        budget=_budget(state, now),
         plan=sh.PlanEntry(
             nodes=len(state.items),
             edges=sum(len(set(names)) for names in state.edges.values()),
@@ -109,13 +110,21 @@ def _until(state: st.RunState, *, alive: bool, now: datetime) -> datetime | None
     return state.closed or (now if alive else state.last_ts)
 
 
-def _budget(state: st.RunState) -> sh.BudgetEntry:
-    assert state.created is not None
-    limit = effective_spec(state).budget_usd
+def _budget(state: st.RunState, now: datetime) -> sh.BudgetEntry:
+    spec = effective_spec(state)
+    items = [Cap(scope="item", name=name) for name in state.items]
+    roles = [Cap(scope="role", name=name) for name in spec.budgets.roles]
+    caps = []
+    for cap in (*items, *roles, Cap(scope="day", name=today(now))):
+        limit = limit_of(spec, cap)
+        if limit is not None and cap.scope != "run":
+            spent = state.spent_on.get(cap, 0.0)
+            caps.append(sh.CapEntry(scope=cap.scope, name=cap.name, limit_usd=limit, spent_usd=spent))
     return sh.BudgetEntry(
-        limit_usd=None if limit == "none" else float(limit),
+        limit_usd=limit_of(spec, RUN),
         spent_usd=state.spent_usd,
         reserved_usd=round(state.reserved_usd, 9),
+        caps=caps,
     )
 
 
@@ -134,7 +143,7 @@ def _item(state: st.RunState, item: st.Item, *, alive: bool, now: datetime) -> s
         cause=item.cause,
         depends_on=list(spec.depends_on),
         priority=spec.priority,
-        attempts=[_attempt(attempt, until) for attempt in item.attempts],
+        attempts=[_attempt(attempt, until, _partial(state, spec.id, attempt)) for attempt in item.attempts],
         verdict=None
         if judged is None
         else sh.VerdictEntry(
@@ -149,7 +158,12 @@ def _item(state: st.RunState, item: st.Item, *, alive: bool, now: datetime) -> s
     )
 
 
-def _attempt(attempt: st.Attempt, until: datetime | None) -> sh.AttemptEntry:
+def _partial(state: st.RunState, item: str, attempt: st.Attempt) -> sh.PartialEntry | None:
+    found = state.partials.get((item, attempt.number, attempt.role))
+    return sh.PartialEntry(summary=found.summary, unfinished=list(found.unfinished)) if found else None
+
+
+def _attempt(attempt: st.Attempt, until: datetime | None, partial: sh.PartialEntry | None) -> sh.AttemptEntry:
     ended = attempt.ended
     return sh.AttemptEntry(
         number=attempt.number,
@@ -168,6 +182,7 @@ def _attempt(attempt: st.Attempt, until: datetime | None) -> sh.AttemptEntry:
         findings=list(attempt.findings),
         not_borne_out=sum(claim.severity == "minor" for claim in attempt.claims),
         report=ended.report if ended else None,
+        partial=partial,
         seconds=round(ended.seconds, 3) if ended else _seconds(attempt.started, until),
         started_at=timestamp(attempt.started),
         ended_at=_moment(attempt.closed),
@@ -197,6 +212,7 @@ def _question(state: st.RunState, asked: st.OpenQuestion) -> sh.QuestionDocument
         flow_run=asked.shown.flow_run if asked.shown else None,
         ui_url=asked.shown.ui_url if asked.shown else None,
         asked_at=timestamp(asked.asked),
+        cap=question.cap,
     )
 
 

@@ -8,7 +8,19 @@ from typing import Any
 
 from aurea.reporting.commands import next_commands
 from aurea.reporting.svg import data_uri
-from aurea.reporting.text import clean, count, doubts, duration, many, money, one_line, otherwise, spending, why_not
+from aurea.reporting.text import (
+    caps,
+    clean,
+    count,
+    doubts,
+    duration,
+    many,
+    money,
+    one_line,
+    otherwise,
+    spending,
+    why_not,
+)
 
 _MOST_ROWS = 200
 _TAIL_LINES = 12
@@ -65,6 +77,8 @@ def _head(document: dict[str, Any]) -> list[str]:
         f"{duration(document['seconds'])} · {spending(document)} · {document['provider']}:{escaped(document['model'])} · "
         f"sandbox {document['sandbox']}"
     )
+    if caps(document):
+        parts.append(f"Budgets: {caps(document)}")
     parts.append(f"Objective: {escaped(document['objective'])}")
     return parts
 

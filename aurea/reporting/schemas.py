@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
+from aurea.domain.caps import Cap
 from aurea.domain.events import AnyFact, Level
 from aurea.domain.evidence import Cost, Decision, Finding, Kind, Outcome, QuestionKind, Report
 from aurea.domain.lifecycle import ItemState
@@ -77,10 +78,18 @@ class AttemptEntry(Shape):
     findings: list[Finding]
     not_borne_out: int = 0
     report: Report | None
+    partial: PartialEntry | None
     seconds: float
     started_at: str
     ended_at: str | None
     cost: Cost
+
+
+class PartialEntry(Shape):
+    """What an agent handed in when its money was used up, before it was done."""
+
+    summary: str
+    unfinished: list[str]
 
 
 class ItemEntry(Shape):
@@ -136,6 +145,7 @@ class QuestionDocument(Shape):
     flow_run: str | None
     ui_url: str | None
     asked_at: str
+    cap: Cap | None
 
 
 class NoteEntry(Shape):
@@ -150,12 +160,22 @@ class NoteEntry(Shape):
     text: str
 
 
+class CapEntry(Shape):
+    """A hard stop of an item, a role, or a day (UTC), and what this run has spent of it; on a day others spend too."""
+
+    scope: Literal["item", "role", "day"]
+    name: str
+    limit_usd: float
+    spent_usd: float
+
+
 class BudgetEntry(Shape):
-    """Money: the hard stop (null: none), what is spent, what is held back for calls on their way."""
+    """Money: the hard stop (null: none), what is spent, what is held back for calls on their way, and more hard stops."""
 
     limit_usd: float | None
     spent_usd: float
     reserved_usd: float
+    caps: list[CapEntry]
 
 
 class ReplayEntry(Shape):

@@ -97,6 +97,19 @@ def otherwise(default: str, deadline: str | None) -> str:
     return f"if nobody answers by {moment}: {default} ({_DEFAULTS[default]})"
 
 
+MOST_CAPS = 6
+
+
+def caps(document: Mapping[str, Any]) -> str:
+    """What was spent of the budgets of items, roles and the day, those that are nearest to their end first; or nothing."""
+    used = [cap for cap in document["budget"]["caps"] if cap["spent_usd"]]
+    used.sort(key=lambda cap: cap["limit_usd"] - cap["spent_usd"])
+    return ", ".join(
+        f"{cap['scope']} {cap['name']} {money(cap['spent_usd'])} of {money(cap['limit_usd'])}"
+        for cap in used[:MOST_CAPS]
+    )
+
+
 def spending(document: Mapping[str, Any]) -> str:
     """Tokens and money of a run, against its budget."""
     cost, limit = document["cost"], document["budget"]["limit_usd"]

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from aurea.reporting.commands import next_commands
 from aurea.reporting.lines import event_line
-from aurea.reporting.text import clean, count, doubts, duration, many, money, one_line, otherwise, spending, why_not
+from aurea.reporting.text import (
+    caps,
+    clean,
+    count,
+    doubts,
+    duration,
+    many,
+    money,
+    one_line,
+    otherwise,
+    spending,
+    why_not,
+)
 from surfaces.cli.palette import MARKS, STYLES
 
 if TYPE_CHECKING:
@@ -155,6 +167,8 @@ def _print_head(console: Console, document: Document) -> None:
     if document["template"] != "loop":
         facts.append(f"template {one_line(document['template'])}")
     console.print(" · ".join(facts), style="dim", soft_wrap=True)
+    if caps(document):
+        console.print(f"budgets: {caps(document)}", style="dim", soft_wrap=True)
     console.print(f"folder {document['folder']}", style="dim", soft_wrap=True)
     if document["replay"]:
         console.print(f"{document['replay']['summary']}: {document['replay']['file']}", style="dim", soft_wrap=True)
@@ -210,6 +224,10 @@ def _print_attempt(console: Console, document: Document, attempt: Document, evid
     console.print(head.append(_styled(attempt["state"])).append("  " + one_line(facts), "dim"), soft_wrap=True)
     if attempt["reason"]:
         console.print("  " + one_line(attempt["reason"]), soft_wrap=True)
+    if attempt["partial"]:
+        partial = attempt["partial"]
+        left = f"; left to do: {'; '.join(partial['unfinished'])}" if partial["unfinished"] else ""
+        console.print(f"  when its money was used up: {one_line(partial['summary'] + left)}", soft_wrap=True)
     if attempt["ref"]:
         console.print(f"  {attempt['ref']}: {many(len(attempt['files']), 'file')}", style="dim", soft_wrap=True)
     for finding in attempt["findings"]:

@@ -160,7 +160,7 @@ def resume(
     run
         A run id, a unique prefix of one, or `latest`.
     set_
-        PATH=VALUE: concurrency, budget_usd, provider, model, roles, limits, prices, cache, timeouts, max_attempts,
+        PATH=VALUE: concurrency, budget_usd, budgets, provider, model, roles, limits, prices, cache, timeouts, max_attempts,
         review_loops.
     model
         Go on with this model.

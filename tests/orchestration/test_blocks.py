@@ -88,6 +88,7 @@ async def test_a_run_works_with_blocks(
     await create(client, "notification", name, {"webhook": address, "ends": ["succeeded"]})
     policy = {
         "budget_usd": "1.5",
+        "budgets": {"item_usd": 0.5, "roles": {"coder": 1.0}},
         "timeout_s": "",
         "approvals": ["plan"],
         "concurrency": 7,
@@ -114,6 +115,7 @@ async def test_a_run_works_with_blocks(
         document = run_document(home.state(run), alive=False, folder=tmp_path, now=home.clock.now())
         assert document["budget"]["limit_usd"] == 1.5
         chosen = Spec.model_validate(home.state(run).created.spec)  # type: ignore[union-attr]
+        assert (chosen.budgets.item_usd, chosen.budgets.roles) == (0.5, {"coder": 1.0})
         assert (chosen.concurrency, chosen.max_attempts, chosen.network) == (2, 2, "open")
         [question] = document["questions"]
         [asked] = [json.loads(text) for text in told]

@@ -76,7 +76,7 @@ def test_it_tells_what_happened(notes):
     assert api["landed"]["attempt"] == 2
     assert docs["question"] == "q-0123456789" and docs["attempts"][0]["limit"] == "turns"
     assert made["plan"] == {"nodes": 3, "edges": 2, "critical_path": ["storage", "api", "docs"]}
-    assert made["budget"] == {"limit_usd": 5.0, "spent_usd": 0.05, "reserved_usd": 0.0}
+    assert made["budget"] == {"limit_usd": 5.0, "spent_usd": 0.05, "reserved_usd": 0.0, "caps": []}
     known = {entry["id"] for entry in made["evidence"]}
     named = {e for i in made["items"] for a in i["attempts"] for e in (*a["checks"], *a["reviews"])}
     cited = {e for i in made["items"] if i["verdict"] for c in i["verdict"]["criteria"] for e in c["evidence"]}

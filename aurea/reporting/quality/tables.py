@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from aurea.domain.caps import RUN
 from aurea.domain.effective import effective_spec
 from aurea.domain.lifecycle import ItemState
 from aurea.domain.state import Item, RunState
@@ -66,10 +67,17 @@ def judged_tables(state: RunState, document: Mapping[str, Any], files: Sequence[
 
 
 def limit_usd(state: RunState) -> float | None:
-    """The highest budget that was in force: a limit lowered under what was spent already is no overspending."""
+    """The highest budget that was in force, and the one last call that may have passed it.
+
+    A limit lowered under what was spent already is no overspending.
+    """
     assert state.created is not None
     limits = (effective_spec(state).budget_usd, state.created.spec.get("budget_usd"))
-    return None if "none" in limits else max(float(limit) for limit in limits if limit is not None)
+    if "none" in limits:
+        return None
+    limit = max(float(limit) for limit in limits if limit is not None)
+    passed = [at + usd for (cap, at), usd in state.passed.items() if cap == RUN]
+    return max(limit, *passed) if passed else limit
 
 
 def _limits(state: RunState, item: Item) -> dict[str, Any]:
