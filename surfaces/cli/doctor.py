@@ -36,6 +36,7 @@ def doctor(*, json: Annotated[bool, Parameter(name="--json", negative="")] = Fal
         _ledger(settings),
         _prefect(settings),
         *_providers(settings),
+        _web(settings),
         _sandbox(),
         *_folders(settings),
     ]
@@ -101,6 +102,16 @@ def _providers(settings: Settings) -> list[Finding]:
     from surfaces.cli.doctor_providers import findings
 
     return findings(settings)
+
+
+def _web(settings: Settings) -> Finding:
+    from aurea.adapters.web import engine_name
+
+    name, key = engine_name(settings), settings.tavily
+    found = f"{name}, where a spec says `web_search: true`" + (
+        "" if key.present else "; needs no key, promises nothing"
+    )
+    return _finding("web search", found, needed=False, remedy="" if key.present else f"{key.variable} makes it tavily")
 
 
 def _sandbox() -> Finding:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from aimock import WIRE, missing
-from aurea.adapters.web import engine
+from aurea.adapters.web import engine, engine_name
 from aurea.adapters.web.keyless import KeylessSearch
 from aurea.adapters.web.tavily import TavilySearch
 from aurea.domain.errors import SearchFailed
@@ -160,8 +160,9 @@ async def test_a_keyless_search_that_hangs_is_given_up() -> None:
 
 
 def test_the_key_decides_and_shows_nowhere(tmp_path: Path) -> None:
-    assert engine(Settings.read({"HOME": str(tmp_path)})).name == "ddgs"
+    bare = Settings.read({"HOME": str(tmp_path)})
+    assert engine(bare).name == engine_name(bare) == "ddgs"
     settings = Settings.read(
         {"HOME": str(tmp_path), "TAVILY_API_KEY": KEY, "TAVILY_API_BASE_URL": "http://127.0.0.1:9"}
     )
-    assert engine(settings).name == "tavily" and KEY not in repr(settings)
+    assert engine(settings).name == engine_name(settings) == "tavily" and KEY not in repr(settings)

@@ -85,6 +85,13 @@ def test_doctor(shell: Any, finished: Path) -> None:
     assert json.loads(blocked.out)["ok"] is False
 
 
+def test_it_says_who_would_search_the_web(shell: Any) -> None:
+    bare = {"OPENAI_API_KEY": "", "OLLAMA_HOST": NOBODY}
+    assert findings(shell("doctor", "--json", **bare))["web search"]["found"].startswith("ddgs, ")
+    found = findings(shell("doctor", "--json", **bare, TAVILY_API_KEY=KEY))["web search"]
+    assert (found["ok"], found["found"]) == (True, "tavily, where a spec says `web_search: true`")
+
+
 def test_a_provider_that_answers(shell: Any, vendors: Vendors) -> None:
     env = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"{vendors.url}/v1", "OLLAMA_HOST": vendors.url}
     found = findings(shell("doctor", "--json", **env))
