@@ -8,8 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from aurea.domain.messages import ModelReply, ModelRequest, ToolSpec, Usage, UserMessage
+from aurea.domain.messages import (
+    AssistantMessage,
+    ModelReply,
+    ModelRequest,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+    ToolSpec,
+    Usage,
+    UserMessage,
+)
 from aurea.models.cache import CacheClient, pinned
 from aurea.models.kept import find_surplus
 from aurea.testing.models import asking, call, say
@@ -76,6 +88,57 @@ async def test_another_address_is_asked_anew(folder: Path) -> None:
     for address in ("http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1"):
         await client(model, folder, address).complete(asking(options=PINNED))
     assert model.asked == 2
+
+
+SMALL = st.sampled_from(["", "a", "b", "a b", "ab"])
+MESSAGES = st.lists(
+    st.builds(SystemMessage, text=SMALL)
+    | st.builds(UserMessage, text=SMALL)
+    | st.builds(ToolMessage, call=SMALL, name=SMALL, text=SMALL)
+    | st.builds(
+        AssistantMessage,
+        text=SMALL,
+        calls=st.lists(st.builds(ToolCall, id=SMALL, name=SMALL, arguments=st.dictionaries(SMALL, SMALL, max_size=1)),
+                       max_size=2).map(tuple),
+    ),
+    min_size=1, max_size=3,
+)  # fmt: skip
+ASKED = st.fixed_dictionaries(
+    {
+        "model": st.sampled_from(["openai:m", "openai:n", "glm:m"]),
+        "options": st.sampled_from([{"seed": 1}, {"seed": 2}, {"temperature": 0}, {"temperature": 0, "top_p": 1}]),
+        "messages": MESSAGES.map(tuple),
+        "tools": st.lists(st.builds(ToolSpec, name=SMALL, description=SMALL, parameters=st.just({})), max_size=2).map(
+            tuple
+        ),
+        "max_output_tokens": st.sampled_from([1, 2]),
+    }
+)
+PLACE = st.fixed_dictionaries(
+    {
+        "item": st.sampled_from([None, "a", "b"]),
+        "attempt": st.integers(1, 2),
+        "conversation": st.sampled_from(["coder", "reviewer-1"]),
+        "step": st.integers(1, 2),
+    }
+)
+
+
+@settings(max_examples=300)
+@given(asked=st.tuples(ASKED, ASKED), places=st.tuples(PLACE, PLACE), addresses=st.tuples(SMALL, SMALL))
+async def test_two_runs_share_an_answer_exactly_where_they_ask_the_same(
+    tmp_path_factory: pytest.TempPathFactory,
+    asked: tuple[dict[str, Any], dict[str, Any]],
+    places: tuple[dict[str, Any], dict[str, Any]],
+    addresses: tuple[str, str],
+) -> None:
+    folder, model = tmp_path_factory.mktemp("cache"), Counting()
+    for run, (question, place, address) in enumerate(zip(asked, places, addresses, strict=True)):
+        request = asking(**question, **place)
+        request = request.model_copy(update={"address": request.address.model_copy(update={"run": f"run-{run}"})})
+        await client(model, folder, f"http://{address}").complete(request)
+    same = asked[0] == asked[1] and addresses[0] == addresses[1]
+    assert model.asked == (1 if same else 2)
 
 
 @pytest.mark.parametrize(
