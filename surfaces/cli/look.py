@@ -165,9 +165,10 @@ def tail(
                         print(_line(event.document()), flush=True)
                     else:
                         news.append(event)
-            for line in teller.lines(news):
-                print(line, flush=True)
+            for text in teller.text(news):
+                print(text, end="", flush=True)
             if not follow or (home.state(name).ended is not None and not home.alive(name)):
+                print(teller.end(), end="", flush=True)
                 return 0
             time.sleep(POLL_S)
 

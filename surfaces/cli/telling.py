@@ -18,6 +18,7 @@ ANSWER_LINES = 24  # of what the model said
 TAIL_LINES = 6  # of what a tool answered
 MOST = 1_200  # characters of one text or argument
 BEHIND = f"{'':21}| "
+MARKS: Mapping[str, str] = {"reasoning": "~ ", "tool": "→ "}  # what tells thoughts and names of tools from words
 
 
 class Teller:
@@ -33,30 +34,39 @@ class Teller:
         self._told: dict[Place, str] = {}
         self._speaker: tuple[Place, str] | None = None
 
-    def lines(self, events: Sequence[ev.Event]) -> Iterator[str]:
-        """The lines of the events that came since the last call."""
+    def text(self, events: Sequence[ev.Event]) -> Iterator[str]:
+        """What to print of the events that came since the last call. A line that is being said is left open."""
         over = [_place(event) for event in events if isinstance(event.fact, ev.ModelAnswered | ev.ModelFailed)]
         for event in events:
             if isinstance(event.fact, ev.ModelSaid):
                 if _place(event) not in over:
                     yield from self._piece(event, event.fact)
                 continue
-            self._speaker = None
-            yield event_line(event)
+            yield self.end()
+            yield f"{event_line(event)}\n"
             if self._words:
-                yield from self._below(event)
+                yield from (f"{line}\n" for line in self._below(event))
+
+    def end(self) -> str:
+        """What ends the line that is open, if there is one."""
+        spoke, self._speaker = self._speaker, None
+        return "\n" if spoke else ""
 
     def _piece(self, event: ev.Event, fact: ev.ModelSaid) -> Iterator[str]:
         """Words follow on those before them; the line of the event stands where another begins to speak."""
         place = _place(event)
-        if self._speaker != (place, fact.kind) or not (self._words and fact.body):
-            yield event_line(event)
-        self._speaker = (place, fact.kind)
         text = _kept(self._ledger, fact.body) if self._words and fact.body else None
-        if text is not None:
-            if fact.kind == "text":
-                self._told[place] = self._told.get(place, "") + text
-            yield from (f"{BEHIND}{line}" for line in _spoken(fact.kind, text).splitlines())
+        if text is None:
+            yield f"{self.end()}{event_line(event)}\n"
+            return
+        if fact.kind == "text":
+            self._told[place] = self._told.get(place, "") + text
+        if self._speaker != (place, fact.kind):
+            yield f"{self.end()}{event_line(event)}\n{BEHIND}{MARKS.get(fact.kind, '')}"
+        elif fact.kind == "tool":
+            yield f"\n{BEHIND}{MARKS[fact.kind]}"
+        self._speaker = (place, fact.kind)
+        yield clean(text).replace("\n", f"\n{BEHIND}{MARKS.get(fact.kind, '')}")
 
     def _below(self, event: ev.Event) -> Iterator[str]:
         match event.fact:
@@ -105,9 +115,8 @@ def _together(pieces: Sequence[tuple[str, str]]) -> str:
 
 
 def _spoken(kind: str, text: str) -> str:
-    """A piece for people: thoughts and the names of tools are told from words."""
-    mark: Mapping[str, str] = {"reasoning": "~ ", "tool": "→ "}
-    return "\n".join(mark.get(kind, "") + line for line in clean(text).strip("\n").splitlines())
+    mark = MARKS.get(kind, "")
+    return "\n".join(mark + line for line in clean(text).strip("\n").splitlines())
 
 
 def _place(event: ev.Event) -> Place:

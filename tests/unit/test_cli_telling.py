@@ -14,7 +14,7 @@ from aurea.ledger.chain import digest
 from aurea.testing.clock import SimulatedClock
 from aurea.testing.drafts import ITEM, created, planned, started
 from aurea.testing.store import MemoryEventStore
-from surfaces.cli.telling import Teller, under_way
+from surfaces.cli.telling import BEHIND, Teller, under_way
 
 RUN = "run-1"
 
@@ -49,10 +49,15 @@ class Told:
         self.record(fact, body)
 
     def lines(self) -> list[str]:
-        """What the watcher is shown of what came since, without the times and the margin."""
+        """What the watcher is shown of what came since, without the times and the margin; ends what is being said."""
+        lines = self.shown().splitlines()
+        self.teller.end()
+        return [line.partition("| ")[2] or line[9:].partition("  ")[2].strip() for line in lines]
+
+    def shown(self) -> str:
         events = list(self.book.events(RUN, after=self.seen))
         self.seen = events[-1].seq if events else self.seen
-        return [line.partition("| ")[2] or line[9:].partition("  ")[2].strip() for line in self.teller.lines(events)]
+        return "".join(self.teller.text(events))
 
 
 PLACE: Any = {"conversation": "coder", "role": "coder", "step": 1}
@@ -69,21 +74,33 @@ def test_words_are_told_as_they_come_and_not_again_with_the_answer(told: Told) -
     told.asked()
     told.said("reasoning", "Hm. ")
     told.said("text", "First I read ")
-    assert told.lines() == [
-        "coder step 1: asks m",
-        "coder step 1: thinks, about 10 tokens so far",
-        "~ Hm. ",
-        "coder step 1: writes, about 10 tokens so far",
-        "First I read ",
+    first = told.shown()
+    told.said("text", "what is there:\nall of ")
+    second = told.shown()
+    told.answered("First I read what is there:\nall of it.")
+    third = told.shown()
+
+    assert [line[9:].strip() for line in first.splitlines()] == [
+        "storage #1    coder step 1: asks m",
+        "storage #1    coder step 1: thinks, about 10 tokens so far",
+        "| ~ Hm.",
+        "storage #1    coder step 1: writes, about 10 tokens so far",
+        "| First I read",
     ]
+    assert second == f"what is there:\n{BEHIND}all of "  # on the same line
+    assert third.startswith("\n00:")
+    assert [line.strip() for line in third.splitlines()[2:]] == ["| it.", "| → read_file path: README.md"]
 
-    told.said("text", "what is there ")
-    assert told.lines() == ["what is there "]
 
-    told.answered("First I read what is there and then go on.")
-    line, *below = told.lines()
-    assert line.startswith("coder step 1: answered")
-    assert below == ["and then go on.", "→ read_file path: README.md"]
+def test_without_words_each_piece_is_one_line(told: Told) -> None:
+    told.teller = Teller(told.book, words=False)
+    told.said("text", "First I read ")
+    told.said("text", "what is there ", tokens=20)
+
+    assert told.lines() == [
+        "coder step 1: writes, about 10 tokens so far",
+        "coder step 1: writes, about 20 tokens so far",
+    ]
 
 
 def test_of_a_call_that_is_over_the_answer_is_told_alone(told: Told) -> None:
