@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
+from aurea.adapters.codemap.reader import TreeSitterReader
 from aurea.adapters.commands.concealment import conceal_environment
 from aurea.adapters.commands.environment import build_environment, substitute
 from aurea.adapters.commands.runner import ProcessRunner
@@ -79,11 +80,15 @@ async def wire(home: Home, state: RunState, held: AsyncExitStack, record: Path |
     def choice(role: str) -> RoleChoice | None:
         return live.spec.roles.get(role)
 
+    repository = await GitRepository.open(Path(created.repo), folder / "git")
+    code = TreeSitterReader(repository, home.settings.home / "cache" / "tags")
+    held.push_async_callback(code.close)
     live = Run(
         id=state.id,
         spec=spec,
         ledger=home.ledger,
-        repository=await GitRepository.open(Path(created.repo), folder / "git"),
+        repository=repository,
+        code=code,
         commands=commands,
         engine=LoopEngine(
             run=state.id,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from aurea.agents.tools.text import cut, storable
 from aurea.domain.messages import Value
 
+FENCE = 500  # characters that a fence and its introduction take
 CHARS = 4  # of a token, as an estimate that holds for English and for code
 _FENCE_END = re.compile(r"<(\s*/\s*(?:untrusted|project-rules))", re.IGNORECASE)
 
@@ -43,6 +44,18 @@ class Prompt(Value):
     def task(self) -> str:
         """The parts as the one message that they make."""
         return "\n\n".join(f"## {part.title}\n{part.text}" for part in self.parts) + "\n"
+
+
+class Budgets(dict[str, int]):
+    """The most tokens of each part; one with none is left out."""
+
+    def part(self, name: str, title: str, text: str) -> Part:
+        """A part that keeps within its budget."""
+        return part(name, title, text if self[name] else "", self[name])
+
+    def inside(self, name: str) -> int:
+        """Characters that a part has for what is in its fence."""
+        return max(0, self[name] * CHARS - FENCE)
 
 
 def part(name: str, title: str, text: str, budget: int) -> Part:

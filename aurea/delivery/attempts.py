@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aurea.agents import briefs
 from aurea.agents.parts import Part
-from aurea.delivery import baseline, lessons, prompts, questions, verdict, workspaces
+from aurea.delivery import baseline, lessons, prompts, questions, surroundings, verdict, workspaces
 from aurea.delivery.context import Run
 from aurea.domain.events import AttemptStarted, ItemMoved, VerdictGiven
 from aurea.domain.lifecycle import Actor, ItemState
@@ -102,6 +102,7 @@ async def _brief(run: Run, item: str) -> tuple[Part, ...]:
         lessons=lessons.lessons(run.state, item),
         previous_diff=await _previous_diff(run, previous),
         known=await prompts.known(run),
+        around=await surroundings.of_item(run, item),
     )
 
 

@@ -13,7 +13,7 @@ from aurea.domain.lifecycle import Actor, ItemState
 from aurea.domain.messages import ModelRef
 from aurea.domain.spec import Spec
 from aurea.domain.state import RunState
-from aurea.ports import AgentEngine, Clock, CommandRunner, Ledger, QualityGate, Repository, Workspace
+from aurea.ports import AgentEngine, Clock, CodeReader, CommandRunner, Ledger, QualityGate, Repository, Workspace
 
 DIFF = 400_000  # characters of an attempt's change that are looked at
 
@@ -54,6 +54,7 @@ class Run:
     announced: Callable[[], Awaitable[None]] = _nothing
     diffs: dict[str, asyncio.Future[str]] = field(default_factory=dict)
     rules: str | None = None
+    code: CodeReader | None = None
 
     @property
     def state(self) -> RunState:

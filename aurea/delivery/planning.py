@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 from aurea.agents import briefs, results
 from aurea.agents.parts import Part
-from aurea.delivery import baseline, prompts, workspaces
+from aurea.delivery import baseline, prompts, surroundings, workspaces
 from aurea.delivery.answers import stopped
 from aurea.delivery.context import Run
 from aurea.delivery.questions import approval
@@ -61,6 +61,7 @@ async def brief(run: Run, commit: str, *, rejected: Sequence[Sequence[str]], mos
         rejected=rejected,
         max_items=most,
         known=await prompts.known(run),
+        around=await surroundings.of_run(run, commit),
     )
 
 

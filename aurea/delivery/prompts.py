@@ -52,7 +52,7 @@ async def known(run: Run) -> Known:
     ]
     if run.rules is None:  # the base does not change
         run.rules = await rules(run)
-    return Known(rules=run.rules, insights=tuple(reversed(insights)), decisions=tuple(decisions))
+    return Known(run.rules, tuple(reversed(insights)), tuple(decisions), run.spec.context)
 
 
 async def rules(run: Run) -> str:

@@ -23,6 +23,7 @@ CHANGEABLE = (
     "roles",
     "limits",
     "cache",
+    "context",
     "prices",
     "timeout_s",
     "run_timeout_s",

@@ -39,6 +39,7 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "limits": "What a provider may be asked by all runs of this machine together, by its name.",
         "prices": "What models cost that the price list does not know, or knows otherwise, by `provider:model`.",
         "cache": "Whether answers are kept for later runs, where a role's options pin temperature 0 or a seed.",
+        "context": "Tokens that parts of what agents are shown may take, by their names; 0 leaves a part out.",
         "items": "The plan, written by hand. Absent: the planner writes it.",
         "cassette": "Recording that provider `replay` plays, relative to this file.",
         "template": "Where items come from and the line they walk: loop, pipeline, single, one of yours, or its path.",

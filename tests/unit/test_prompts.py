@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from aurea.agents.briefs import BUDGETS, Known, coder_brief
+from aurea.agents.briefs import Known, coder_brief
 from aurea.agents.parts import CHARS, Prompt, fitting, part
 from aurea.delivery import prompts
 from aurea.delivery.conduct import conduct
 from aurea.delivery.context import Run
+from aurea.domain.context import BUDGETS
 from aurea.domain.spec import ItemSpec, Spec
 from aurea.ports import Assignment, CommandResult
 from aurea.testing.clock import SimulatedClock
