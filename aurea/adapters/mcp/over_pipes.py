@@ -25,7 +25,7 @@ Streams = tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObj
 
 LONGEST_LINE = 16 * 1024 * 1024
 FAULTY_LINES = 100  # that are no message; servers print a banner or a few log lines by mistake
-MOST_LINES = 100_000  # of one start: a server that says more has run wild
+MOST_LINES, LINES_A_SECOND = 10_000, 50  # a server that says more than both together has run wild
 LEAVES_S = 2.0  # how long a server may take to end by itself once nobody speaks to it any more
 START = 'exec "$@" <"$0/in" >"$0/out"'
 
@@ -81,13 +81,15 @@ async def _spoken(ours: int, hear: int) -> AsyncGenerator[Streams, None]:
     say, to_say = anyio.create_memory_object_stream[SessionMessage](0)
 
     async def listen() -> None:
-        faulty = lines = 0
+        faulty, lines, began = 0, 0, loop.time()
         async with heard:  # closed at the end, which ends the session
             with suppress(ValueError, OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-                while (line := await reader.readline()) and faulty < FAULTY_LINES and lines < MOST_LINES:
+                while line := await reader.readline():
                     message = _message(line)
                     lines += 1
                     faulty += message is None
+                    if faulty > FAULTY_LINES or lines > MOST_LINES + LINES_A_SECOND * (loop.time() - began):
+                        break
                     if message is not None:
                         await heard.send(message)
 

@@ -65,8 +65,9 @@ class Session:
     async def close(self) -> None:
         """End the session and its server, however often this is cancelled."""
         self._stop.set()
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait({self._life}, timeout=CLOSES_S)
+        if self._ready.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({self._life}, timeout=CLOSES_S)
         self._life.cancel()
         while not self._life.done():
             with suppress(asyncio.CancelledError):
