@@ -33,7 +33,7 @@ async def replan(run: Run, item: str) -> None:
     """Ask the planner to revise `item`, and take into the plan what keeps its rules.
 
     A planner that gives nothing usable, or gives no answer at all, changes nothing: the item goes on as it was. Only
-    money, an order and the ledger itself hold it up.
+    the money of the run, an order and the ledger itself hold it up.
     """
     async with run.lock("plan"):  # of two items at the same moment, each gets a round of its own
         number = run.state.reopened.get(item)
@@ -43,9 +43,11 @@ async def replan(run: Run, item: str) -> None:
             await run.record(PlanReopened(round=number, failures=failures), item=item)
     try:
         items, notes = await planning.asked(run, number, run.state.tip, lambda: _brief(run, item))
-    except (BudgetReached, IllegalMove, LedgerAway):
+    except (IllegalMove, LedgerAway):
         raise
     except AureaError as fault:
+        if isinstance(fault, BudgetReached) and (fault.cap is None or fault.cap.scope != "role"):
+            raise  # what planners alone may spend is no reason to keep back an item that can go on without them
         reason = f"{item} stays as it is: {fault.message}"
         await run.record(PlanRejected(round=number, reasons=(reason,)), item=item)
         return

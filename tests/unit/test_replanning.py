@@ -12,6 +12,7 @@ import pytest
 
 from aurea.delivery.conduct import conduct
 from aurea.delivery.context import Run
+from aurea.domain.caps import Cap
 from aurea.domain.errors import Blocked, BudgetReached, Transient
 from aurea.domain.events import Draft, Event, OrderGiven, PlanChanged, QuestionAnswered, RunEnded, RunResumed
 from aurea.domain.lifecycle import ItemState
@@ -146,11 +147,12 @@ async def test_a_revision_that_breaks_a_rule_changes_nothing(
     [
         Blocked("the key was refused"),
         Transient("overloaded"),
+        BudgetReached("1 USD is spent", limit_usd=1, needed_usd=1, cap=Cap(scope="role", name="planner")),
         AgentOutcome(ended="exhausted", limit="turns"),
         AgentOutcome(ended="stalled", reason="it says nothing usable"),
         {"items": "no list of items"},
     ],
-    ids=["blocked", "transient", "out of turns", "stalled", "nonsense"],
+    ids=["blocked", "transient", "money of planners", "out of turns", "stalled", "nonsense"],
 )
 async def test_a_planner_that_does_not_answer_holds_nothing_up(tmp_path: Path, fault: Answer) -> None:
     run = begin(tmp_path, Agents([item("a")], fault, failing={"a": 3}))
