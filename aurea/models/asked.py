@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from itertools import takewhile
 from typing import Any
@@ -26,10 +27,11 @@ from aurea.domain.messages import (
 )
 from aurea.models.scrub import scrubbed
 
-# Parts of a task that are made of what happened in the run; all others are a user's words, or the repository's.
-MADE = frozenset(
-    {"baseline", "change", "claim", "decisions", "evidence", "findings", "insights", "lessons", "previous"}
+# Parts of a task in which every word counts: a user's own. What happened in the run, others are made of.
+WORDS = frozenset(
+    {"item", "criteria", "hints", "files", "checks", "rules", "objective", "acceptance", "limits", "focus", "plan"}
 )
+_STANDING = re.compile(r"\((?:landed, in your workspace|not yet there)")  # how far other items are, in the part `plan`
 WHOLE = "task"  # the one part of a task whose parts are not known
 UNNAMED = "cassette"  # the model of a replay that names none
 _LENGTH = 12
@@ -72,7 +74,7 @@ def asked(request: ModelRequest, parts: Parts | None) -> Asked:
         model=str(request.model),
         options=_hash(_json(request.model.options)),
         system=_hash(system),
-        task={name: _hash(text, made=name in MADE or parts is None) for name, text in named.items()},
+        task={name: _hash(text, made=name not in WORDS) for name, text in named.items()},
         tools={tool.name: _hash(_json([tool.description, tool.parameters])) for tool in request.tools},
         results={message.call: _hash(message.text, made=True) for message in results},
         said=_hash(said, made=True) if said else "",
@@ -83,7 +85,7 @@ def texts(request: ModelRequest, parts: Parts | None) -> dict[str, str]:
     """The instructions and the parts of the task behind the hashes of `asked`, by hash."""
     system, task, _ = _split(request)
     named = parts if parts is not None else {WHOLE: task}
-    told = {_hash(text, made=name in MADE or parts is None): text for name, text in named.items()}
+    told = {_hash(text, made=name not in WORDS): text for name, text in named.items()}
     return {_hash(system): system, **told}
 
 
@@ -131,7 +133,7 @@ def _split(request: ModelRequest) -> tuple[str, str, list[Any]]:
 
 
 def _hash(text: str, *, made: bool = False) -> str:
-    shown = scrubbed(text) if made else text
+    shown = scrubbed(text) if made else _STANDING.sub("(", text)
     return hashlib.sha256(shown.encode("utf-8", "replace")).hexdigest()[:_LENGTH]
 
 

@@ -19,6 +19,11 @@ SHORTEST_SECRET = 6  # characters; a shorter value stands in every second text b
 
 Secrets = Mapping[str, str]
 
+_ANOTHER = (
+    "give `aurea run ... --record` a file that does not exist yet; a run that has begun keeps the name in `inputs/record` "
+    "of its folder"
+)
+
 
 class Tape:
     """The cassette at `path`, to which answers are added. `known` are the places it holds, `texts` the hashes it tells.
@@ -32,8 +37,7 @@ class Tape:
         self._secrets = secrets
         require_recordable(path, run)
         try:
-            if not path.exists() or not path.stat().st_size:
-                write_atomic(path, write_header(run))
+            _begin(path, run)
             self._file = path.open("r+b", buffering=0)
         except OSError as fault:
             raise explained(fault, path) from fault
@@ -64,6 +68,8 @@ def require_recordable(path: Path, run: str | None) -> None:
     """`UsageError` where the cassette at `path` is not that of `run` (None: a run that does not exist yet)."""
     if path.is_dir():
         raise UsageError(f"--record: {str(path)!r} is a folder", remedy="name a file in it")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"--record: {str(path)!r} is no file", remedy="name one that does not exist yet")
     there = next(place for place in (path, *path.absolute().parents) if place.exists())
     if not os.access(there, os.R_OK | os.W_OK):
         raise UsageError(f"--record: {str(there)!r} cannot be written", remedy="name a file in a folder of yours")
@@ -74,9 +80,7 @@ def require_recordable(path: Path, run: str | None) -> None:
         _lock(file, path)
         if run is not None and header == run:
             return
-    raise UsageError(
-        f"{path} holds the recording of run {header!r}", remedy="give `--record` a file that does not exist yet"
-    )
+    raise UsageError(f"{path} holds the recording of run {header!r}", remedy=_ANOTHER)
 
 
 def find_secrets(environ: Mapping[str, str], passed: Iterable[str]) -> dict[str, str]:
@@ -109,8 +113,9 @@ def masked(answer: Answer, secrets: Secrets) -> Answer:
     return Answer.model_validate({**answer.model_dump(), **shown, "masked": sorted(hit)})
 
 
-def remember(folder: Path, path: Path) -> None:
-    """Keep in a run folder that the run is recorded, for whichever process goes on with it."""
+def remember(folder: Path, path: Path, run: str) -> None:
+    """Claim the file for a run, and keep in its folder where it is recorded, for whichever process goes on with it."""
+    _begin(path, run)
     write_atomic(_note(folder), f"{path.absolute()}\n")
 
 
@@ -131,6 +136,11 @@ def told_of(path: Path) -> str:
     return f"recorded {len(answers)} answers in {path}{note}"
 
 
+def _begin(path: Path, run: str) -> None:
+    if not path.exists() or not path.stat().st_size:
+        write_atomic(path.resolve(), write_header(run))
+
+
 def _note(folder: Path) -> Path:
     return folder / "inputs" / "record"
 
@@ -138,7 +148,7 @@ def _note(folder: Path) -> Path:
 def _header(path: Path, start: bytes) -> str | None:
     """Which run the cassette says that it is of; `UsageError` where the file is no cassette."""
     if b"schema: aurea.cassette/1" not in start:
-        raise UsageError(f"{path} is there and no cassette", remedy="give `--record` a file that does not exist yet")
+        raise UsageError(f"{path} is there and no cassette", remedy=_ANOTHER)
     found = re.search(rb"^run: *['\"]?([^'\"\n]+)", start.partition(b"\n---")[0], re.MULTILINE)
     return found.group(1).decode("utf-8", "replace").strip() if found else None
 

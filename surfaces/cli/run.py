@@ -131,7 +131,7 @@ def run(
                 if not detach:
                     held.enter_context(home.lock(name))
             if cassette is not None and free:
-                remember(home.folder(name), cassette)
+                remember(home.folder(name), cassette, name)
         overdue.look(home, name)
         if detach and not home.finished(name):
             context.say(*notes)

@@ -330,8 +330,15 @@ async def test_no_secret_reaches_a_recording_and_its_user_is_told(path: Path, bo
 
 def test_a_run_remembers_where_it_is_recorded(tmp_path: Path) -> None:
     assert remembered(tmp_path) is None
-    remember(tmp_path, tmp_path / "tape.yaml")
+    remember(tmp_path, tmp_path / "tape.yaml", "run-1")
     assert remembered(tmp_path) == tmp_path / "tape.yaml"
+    with pytest.raises(UsageError, match="holds the recording of run 'run-1'"):
+        require_recordable(tmp_path / "tape.yaml", None)
+
+
+def test_what_is_no_file_is_left_alone() -> None:
+    with pytest.raises(UsageError, match="is no file"):
+        require_recordable(Path("/dev/null"), None)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ class Spans:
         self._body = body
         self._created: tuple[datetime, str] | None = None
         self._agents: dict[Talk, _Agent] = {}
+        self._over: dict[Talk, int] = {}
         self._calls: dict[Place, _Call] = {}
         self._asked: dict[Place, int] = {}
         self._tools: dict[tuple[Place, str], tuple[datetime, ev.ToolStarted]] = {}
@@ -151,7 +152,7 @@ class Spans:
             for moment, failed in call.failed
         )
         return Span(
-            f"chat/{_key(*place)}{number}", f"agent/{_key(*place[:3])}", f"chat {asked.model}", "client", call.began,
+            f"chat/{_key(*place)}{number}", self._agent_key(place[:3]), f"chat {asked.model}", "client", call.began,
             ended, attributes, error, tries,
         )  # fmt: skip
 
@@ -172,13 +173,13 @@ class Spans:
                 attributes["gen_ai.tool.call.arguments"] = self._text(started.arguments)
             attributes["gen_ai.tool.call.result"] = self._text(fact.body)
         yield Span(
-            f"tool/{_key(*place)}/{fact.call}", f"agent/{_key(*place[:3])}", f"execute_tool {fact.tool}", "internal",
+            f"tool/{_key(*place)}/{fact.call}", self._agent_key(place[:3]), f"execute_tool {fact.tool}", "internal",
             began, event.ts, attributes, "" if fact.outcome == "ok" else fact.outcome,
         )  # fmt: skip
 
     def _end(self, talk: Talk, moment: datetime, error: str = "") -> Iterator[Span]:
         """A conversation is over, and with it what is open in it."""
-        agent = self._agents.pop(talk, None)
+        agent, key = self._agents.pop(talk, None), self._agent_key(talk)
         if agent is None:
             return
         for place in [place for place in self._calls if place[:3] == talk]:
@@ -192,8 +193,9 @@ class Spans:
             "gen_ai.request.model": agent.asked.model,
             **_usage(agent.usage),
         }
+        self._over[talk] = self._over.get(talk, 0) + 1
         yield Span(
-            f"agent/{_key(*talk)}",
+            key,
             ROOT,
             f"invoke_agent {agent.role}",
             "internal",
@@ -202,6 +204,11 @@ class Spans:
             attributes,
             error,
         )
+
+    def _agent_key(self, talk: Talk) -> str:
+        """The key of a conversation's span; one that goes on after its end has another."""
+        again = self._over.get(talk, 0)
+        return f"agent/{_key(*talk)}" + (f"#{again + 1}" if again else "")
 
     def _close(self, moment: datetime, fact: ev.RunEnded) -> Iterator[Span]:
         for talk, agent in list(self._agents.items()):
