@@ -24,7 +24,7 @@ from aurea.agents.roles import RoleSpec, role_of
 from aurea.agents.tools.base import AgentTool
 from aurea.agents.tools.toolbox import listed, own_tools
 from aurea.agents.tools.web import Web
-from aurea.agents.transcript import Transcript
+from aurea.agents.transcript import Looks, Transcript
 from aurea.domain.agent_facts import ConversationCompacted
 from aurea.domain.errors import AureaError, BudgetReached, Permanent, Transient
 from aurea.domain.messages import Address, ModelRef, ModelReply, ModelRequest, SystemMessage, ToolSpec, UserMessage
@@ -173,12 +173,14 @@ class LoopEngine:
         if choice is None or choice.model is None or "write_file" not in role.tools or beside:
             return None
 
+        log = Looks(log_path(self._folder, assignment).with_name("guardian.jsonl"), self._clock.now)
+
         async def ask(number: int, look: Look) -> tuple[int, str, str] | None:
             at = self._address(assignment, 1).model_copy(
                 update={"role": "guardian", "conversation": f"guardian-{number}"}
             )
             model = self._model_for("guardian", None)
-            return await judge(self._client, model, at, assignment.task, talk.messages, look)
+            return await judge(self._client, model, at, assignment.task, talk.messages, look, number, log)
 
         return ask
 

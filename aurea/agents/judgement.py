@@ -11,6 +11,7 @@ from aurea.agents.guardian import Look
 from aurea.agents.repair import known_tools, repaired
 from aurea.agents.results import JUDGEMENT
 from aurea.agents.roles import prompt
+from aurea.agents.transcript import Looks
 from aurea.domain.errors import Blocked, Permanent, ToolRefused, Transient
 from aurea.domain.messages import Address, Message, ModelRef, ModelReply, ModelRequest, SystemMessage, UserMessage
 from aurea.ports import ModelClient
@@ -23,9 +24,16 @@ ANSWER_TOKENS = 4_096  # some models think before they answer
 
 
 async def judge(
-    client: ModelClient, model: ModelRef, at: Address, task: str, messages: Sequence[Message], look: Look
+    client: ModelClient,
+    model: ModelRef,
+    at: Address,
+    task: str,
+    messages: Sequence[Message],
+    look: Look,
+    number: int,
+    log: Looks,
 ) -> tuple[int, str, str] | None:
-    """Alignment, trajectory and advice; None where the model gave no usable answer, which holds nobody up.
+    """Alignment, trajectory and advice of look `number`; None where there was no usable answer, which holds nobody up.
 
     `Blocked` is the caller's: a key that is missing is to be told of. Where there is no money for it, none is asked.
     """
@@ -44,11 +52,15 @@ async def judge(
         timeout_s=TIME_S,
     )
     try:
-        return _judgement(await client.complete(request))
+        reply = await client.complete(request)
     except Blocked:
         raise
-    except (Transient, Permanent):
+    except (Transient, Permanent) as fault:
+        log.add(number, *request.messages, note=f"No answer: {fault.message}")
         return None
+    judged = _judgement(reply)
+    log.add(number, *request.messages, reply.message, note="" if judged else "This is no judgement.")
+    return judged
 
 
 def _judgement(reply: ModelReply) -> tuple[int, str, str] | None:

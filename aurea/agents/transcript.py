@@ -49,6 +49,27 @@ class Transcript:
         self._file.close()
 
 
+class Looks:
+    """What one who looks on was shown and said, look after look, in the file `path`; what a crash repeats stands there once."""
+
+    def __init__(self, path: Path, now: Callable[[], datetime]) -> None:
+        self._path = path
+        self._now = now
+
+    def add(self, number: int, *messages: Message, note: str = "") -> None:
+        """Look number `number`, whole: its messages, and a note for readers of the log."""
+        before = _lines(self._path)
+        if any(line.get("step") == number for line in before):
+            return
+        said: list[dict[str, Any]] = [message.model_dump(mode="json") for message in messages]
+        said = [line for line in said if not before or line["role"] != "system"]  # the same each time
+        said += [{"role": "note", "text": note}] if note else []
+        lines = [{"step": number, **line, "ts": timestamp(self._now())} for line in said]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write("".join(storable(json.dumps(line, ensure_ascii=False)) + "\n" for line in lines))
+
+
 def _lines(path: Path) -> list[dict[str, Any]]:
     """What stands in the file, up to a line that a crash left half written."""
     found: list[dict[str, Any]] = []

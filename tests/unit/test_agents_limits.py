@@ -235,6 +235,14 @@ async def test_a_small_model_joins_the_guardian_and_is_asked_once(tmp_path: Path
     assert "Make storage." in asked[0].messages[1].text and "write_file f14" in asked[0].messages[1].text
     before = len(bench.model.requests)
     bench.model.others.clear()
+    log = bench.folder / "run" / "logs" / "storage" / "1" / "guardian.jsonl"
+    written = log.read_text()
+    lines = [json.loads(line) for line in written.splitlines()]
+    assert [(line["step"], line["role"]) for line in lines] == [
+        (1, "system"), (1, "user"), (1, "assistant"), (2, "user"), (2, "note"),
+    ]  # fmt: skip
+    assert "Write the test." in lines[2]["text"] and lines[4]["text"].startswith("No answer: ")
     assert await bench.run() == outcome
     assert len(bench.model.requests) == before, "not even the one that had failed"
+    assert log.read_text() == written
     assert [m for m in bench.told() if isinstance(m, ToolMessage)]

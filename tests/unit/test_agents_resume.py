@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -116,6 +117,10 @@ LIMITED = [
 LIMITED_RECORDS = 136
 
 
+def _log(bench: Bench) -> str:
+    return (bench.folder / "run" / "logs" / "storage" / "1" / "guardian.jsonl").read_text()
+
+
 def limited_bench(folder: Path) -> Bench:
     """An attempt with everything at once: calls to mend, a conversation to cut, nudges, a judge, a limit at the end."""
 
@@ -147,5 +152,7 @@ async def test_killed_while_calls_are_mended_cut_nudged_and_limited(tmp_path: Pa
 
     assert not answered & {request.address.key for request in bench.model.requests[asked:]}
     assert [[event.fact for event in bench.events(kind)] for kind in kinds] == marks
+    looks = [[json.loads(line)["step"] for line in _log(one).splitlines()] for one in (whole, bench)]
+    assert looks[0] == looks[1], "each look stands in its log once"
     shown = {request.address.key: request.messages for request in whole.model.requests}
     assert {request.address.key: request.messages for request in bench.model.requests} == shown
