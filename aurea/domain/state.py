@@ -349,7 +349,7 @@ def _apply_calls(run: RunState, event: ev.Event) -> None:
         case ev.ModelFellBack() as fact:
             if event.item is not None and event.attempt:
                 _once(run.attempt(event.item, event.attempt).fallbacks, fact.to)
-        case ev.ModelSaid() | ev.ModelFailed() | ev.SubtasksProposed():
+        case ev.ModelSaid() | ev.ModelFailed() | ev.ModelWaiting() | ev.SubtasksProposed():
             pass
         case _:
             _apply_team(run, event)

@@ -137,6 +137,21 @@ class ModelFellBack(Fact):
     reason: str
 
 
+class ModelWaiting(Fact):
+    """A model call waits for about `seconds` before it goes to its provider, for whatever reason: nothing is wrong.
+
+    limits: those of the spec, or the pause that the provider asked everybody for; busy: other calls are under way, and it
+    has waited for so long; breaker: the provider is down; retry_after: the provider named the time; backoff: between tries.
+    """
+
+    type: Literal["model.waiting"] = "model.waiting"
+    conversation: str
+    step: int
+    provider: str
+    why: Literal["limits", "busy", "breaker", "retry_after", "backoff"]
+    seconds: float
+
+
 class ToolStarted(Fact):
     """A tool is about to act. `arguments`: the body they are kept in; `before`: digest of the file about to change."""
 

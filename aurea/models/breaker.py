@@ -161,6 +161,7 @@ class BreakerClient:
             if not request.patient:
                 server = Server(request.model.provider, request.model.name, address)
                 raise fault("circuit_open", server, f"{circuit.failures} failures in a row", retry_after=wait)
+            await self._waiting.tell(request, "breaker", wait)
             began = self._clock.monotonic()
             await self._clock.sleep(wait)
             self._waiting.add(request.address.key, self._clock.monotonic() - began)

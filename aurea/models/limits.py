@@ -179,7 +179,7 @@ class LimitsClient:
     async def _wait(self, shared: Shared, name: str, request: ModelRequest) -> None:
         limits = self._limits.get(request.model.provider, NO_LIMITS)
         tokens = estimate_tokens(request.messages, request.tools) + output_limit(request)
-        look = SOON_S
+        look, began = SOON_S, self._clock.monotonic()
 
         def admit(traffic: Traffic, now: float) -> float:
             wait = traffic.wait(now, tokens, limits, self._window)
@@ -196,6 +196,9 @@ class LimitsClient:
                 return
             if wait is None or math.isinf(wait):
                 wait, look = look, min(look * 1.5, LATE_S)
+                await self._waiting.tell(request, "busy", self._clock.monotonic() - began)
+            else:
+                await self._waiting.tell(request, "limits", wait)
             await self._clock.sleep(wait)
 
     def _refusal(self, name: str, error: ModelFault) -> Callable[[Traffic, float], None]:

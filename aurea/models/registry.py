@@ -20,7 +20,7 @@ from aurea.models.record import RecordingClient
 from aurea.models.replay import ReplayClient
 from aurea.models.switch import ProviderSwitch
 from aurea.models.tape import Tape, find_secrets
-from aurea.models.waiting import Waiting
+from aurea.models.waiting import Notices, Waiting
 from aurea.models.wires import Wire, open_wire
 from aurea.ports import Clock, Ledger, ModelClient
 
@@ -69,7 +69,7 @@ def build_client(
     recordings and their replays. `UsageError` where the cassette to play or to write cannot be used.
     """
     prices = Prices(lambda provider: endpoint(provider, environ).local, spec.prices)
-    waiting = Waiting()
+    waiting = Waiting(Notices(ledger, run, clock))
     switch = ProviderSwitch(
         make or wires(spec, environ, lambda cassette: ReplayClient(cassette, clock, run, ledger, parts)),
         lambda provider: endpoint(provider, environ).shown or "no address",

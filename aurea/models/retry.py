@@ -9,7 +9,7 @@ from aurea.domain import events as ev
 from aurea.domain.errors import Transient
 from aurea.domain.messages import ModelReply, ModelRequest
 from aurea.models.faults import ModelFault
-from aurea.models.waiting import Waiting
+from aurea.models.waiting import Waiting, Why
 from aurea.ports import Clock, Ledger, ModelClient
 
 TRIES = 3
@@ -72,6 +72,8 @@ class RetryClient:
                     error.out_of_time = isinstance(error, Transient) and left < LEAST_S
                 if wait is None or error.out_of_time:
                     raise
+                why: Why = "backoff" if getattr(error, "retry_after", None) is None else "retry_after"
+            await self._waiting.tell(request, why, wait)
             await self._clock.sleep(wait)
             self._waiting.add(request.address.key, wait)
             number, tries = number + 1, tries + (not free)

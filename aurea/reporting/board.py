@@ -9,6 +9,7 @@ from aurea.domain import events as ev
 from aurea.domain.evidence import Cost
 from aurea.domain.lifecycle import ItemState
 from aurea.domain.state import Item, RunState
+from aurea.reporting.lines import waits
 from aurea.reporting.text import count, cut, duration, many, money
 
 AT_WORK = (ItemState.ACTIVE, ItemState.AWAITING_QA, ItemState.MERGING)
@@ -112,6 +113,8 @@ def _doing(fact: ev.AnyFact) -> str | None:
             return f"{fact.conversation} {doing}, {many(fact.tokens, 'token')} so far (step {fact.step})"
         case ev.ModelFailed():
             return f"{fact.conversation}: {fact.kind}" + (", trying again" if fact.retryable else "")
+        case ev.ModelWaiting():
+            return f"{fact.conversation} {waits(fact)}"
         case ev.CheckEnded():
             return f"{fact.evidence.kind} {fact.evidence.name} {fact.evidence.outcome.replace('_', ' ')}"
         case ev.AttemptStarted():

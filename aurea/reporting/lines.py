@@ -100,7 +100,7 @@ def _people(fact: ev.AnyFact) -> str:
                 )
             )
         case ev.PlanReopened():
-            return f"failed {many(fact.failures, 'time')}: the planner is asked to revise it (round {fact.round})"
+            return f"the planner is asked to revise it (round {fact.round}, {many(fact.failures, 'failed attempt')})"
         case ev.OrderGiven():
             return f"ordered to {fact.order}" + (f": {fact.reason}" if fact.reason else "")
         case ev.QuestionAsked():
@@ -191,6 +191,18 @@ def _call(fact: ev.AnyFact) -> str:
             return _team(fact)
 
 
+def waits(fact: ev.ModelWaiting) -> str:
+    """What a model call waits for, and how long."""
+    whats = {
+        "limits": f"waits {duration(fact.seconds)} for the limits of {fact.provider}",
+        "busy": f"has waited {duration(fact.seconds)} for other calls to {fact.provider}",
+        "breaker": f"waits {duration(fact.seconds)} for {fact.provider}, which is down",
+        "retry_after": f"waits {duration(fact.seconds)}, as {fact.provider} asks",
+        "backoff": f"waits {duration(fact.seconds)} before it asks {fact.provider} again",
+    }
+    return whats[fact.why]
+
+
 def _team(fact: ev.AnyFact) -> str:
     """What agents hand in, and what becomes of it."""
     match fact:
@@ -216,6 +228,8 @@ def _way(fact: ev.AnyFact) -> str:
         case ev.ModelSaid():
             doing = {"text": "writes", "reasoning": "thinks", "tool": "prepares a call"}[fact.kind]
             return f"{fact.conversation} step {fact.step}: {doing}, about {many(fact.tokens, 'token')} so far"
+        case ev.ModelWaiting():
+            return f"{fact.conversation} step {fact.step}: {waits(fact)}"
         case ev.ModelRepaired():
             return f"{fact.conversation} step {fact.step}: mended {one_line('; '.join(fact.what))}"
         case ev.ConversationCompacted():
