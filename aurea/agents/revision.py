@@ -11,9 +11,10 @@ from aurea.domain.spec import ItemSpec
 BUDGETS = {"revision": 500, "item": 4_000, "lessons": 3_000, "plan": 3_000}
 
 TASK = """\
-The plan below was accepted and is being worked on. Its item `{item}` has failed {failures} times. Find out why: it may be
-too large, cut wrongly, worded so that nobody can meet it, or lack groundwork that nobody was given. Then call submit_plan
-with this item under its id, whole, as it is to be attempted next: goal, criteria, files, checks.
+The plan below was accepted and is being worked on. Its item `{item}` {why}.
+Find out what is wrong with it: it may be too large, cut wrongly, worded so that nobody can meet it, or lack groundwork that
+nobody was given. Then call submit_plan with this item under its id, whole, as it is to be attempted next: goal, criteria,
+files, checks.
 - Where it needs groundwork or is too large, add at most {most} new items under new ids; it goes on when they have landed.
 - All other items stay as they are: do not list them. A new item may depend on them.
 - Criteria that are statements of the acceptance stay.
@@ -24,15 +25,19 @@ def revision_brief(
     *,
     item: ItemSpec,
     failures: int,
+    requested: bool,
     lessons: str,
     others: Sequence[tuple[ItemSpec, str]],
     most_new: int,
 ) -> tuple[Part, ...]:
     """What comes before the usual parts of a planner: the item, what its attempts taught, and how the plan stands.
 
-    `others` are the other items of the plan, each with its state.
+    `requested`: its agent gave it back, since the plan does not fit. `others` are the other items, each with its state.
     """
-    task = TASK.format(item=item.id, failures=failures, most=most_new)
+    why = f"has failed {failures} times"
+    if requested:
+        why = "was given back by the agent at work on it, who says below that the plan does not fit"
+    task = TASK.format(item=item.id, why=why, most=most_new)
     told = untrusted("what attempts at the item taught", lessons, BUDGETS["lessons"] * CHARS - 200) if lessons else ""
     lines = [_line(spec, state) for spec, state in others]
     return parts(

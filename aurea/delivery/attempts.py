@@ -6,7 +6,8 @@ from aurea.agents import briefs
 from aurea.agents.parts import Part
 from aurea.delivery import baseline, lessons, prompts, questions, surroundings, verdict, workspaces
 from aurea.delivery.context import Run
-from aurea.domain.events import AttemptStarted, ItemMoved, VerdictGiven
+from aurea.delivery.desk import question
+from aurea.domain.events import AttemptStarted, EscalationRaised, ItemMoved, VerdictGiven
 from aurea.domain.lifecycle import Actor, ItemState
 from aurea.domain.state import Attempt
 
@@ -71,8 +72,15 @@ def over(run: Run, item: str) -> str | None:
 
 
 async def again_or_ask(run: Run, item: str) -> None:
-    """After a failed attempt: another one with its lessons, or a person when the attempts are spent."""
+    """After a failed attempt: another one with its lessons, or a person when the attempts are spent.
+
+    A person, too, where its agent asked for another plan and the planner gave none.
+    """
     entry = run.state.item(item)
+    if (raised := _unheard(run, item)) is not None:
+        title = question(raised, entry.spec.name)
+        await questions.escalate(run, item, ItemState.FAILED, raised.text, title=title)
+        return
     why = over(run, item)
     if why is None:
         cause = f"goes on with what attempt {len(entry.attempts)} taught"
@@ -84,6 +92,14 @@ async def again_or_ask(run: Run, item: str) -> None:
         return
     last = entry.current.reason if entry.current else None
     await questions.escalate(run, item, ItemState.FAILED, f"{why}; the last one: {last}" if last else why)
+
+
+def _unheard(run: Run, item: str) -> EscalationRaised | None:
+    """What the agent of the latest attempt asked for, where the planner was to give it and did not."""
+    last = current(run, item)
+    raised = run.state.escalation(item, last.number) if last.escalated and last.refused is None else None
+    refused = any(rejected.round == run.state.reopened.get(item) for rejected in run.state.rejections)
+    return raised if refused else None
 
 
 async def _brief(run: Run, item: str) -> tuple[Part, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aurea.agents import results
-from aurea.delivery import prompts, questions, workspaces
+from aurea.delivery import prompts, questions, replanning, workspaces
 from aurea.delivery.attempts import current
 from aurea.delivery.context import Run
 from aurea.delivery.desk import AgentDesk, question
@@ -113,7 +113,8 @@ async def _move_on(run: Run, item: str, ended: AttemptEnded, number: int) -> Non
         return
     await workspaces.remove(run, item, current(run, item))
     raised = run.state.escalation(item, number)
-    if ended.outcome == "escalated" and raised is not None:
+    to_planner = replanning.requested(run, item) and replanning.due(run, item)
+    if ended.outcome == "escalated" and raised is not None and not to_planner:
         title = question(raised, run.state.item(item).spec.name)
         await questions.escalate(run, item, ItemState.ACTIVE, raised.text, title=title, cause=ended.reason)
         return

@@ -24,9 +24,16 @@ def due(run: Run, item: str) -> bool:
     """
     entry, after = run.state.item(item), run.spec.route.replan_after
     by_planner = run.state.plan is not None and run.state.plan.round > 0 and "plan" not in run.spec.approvals
-    if after is None or not by_planner or entry.by_person or entry.spent < after:
+    if after is None or not by_planner or entry.by_person or not (entry.spent >= after or requested(run, item)):
         return False
     return attempts.over(run, item) is None and not _settled(run, item)
+
+
+def requested(run: Run, item: str) -> bool:
+    """Whether the agent at work on `item` gave it back to the plan, where the template lets it do so."""
+    current = run.state.item(item).current
+    raised = run.state.escalation(item, current.number) if current is not None and current.escalated else None
+    return run.spec.route.on_request and raised is not None and raised.kind == "needs_replanning"
 
 
 async def replan(run: Run, item: str) -> None:
@@ -112,6 +119,7 @@ async def _brief(run: Run, item: str) -> tuple[Part, ...]:
     shown = revision.revision_brief(
         item=entry.spec,
         failures=entry.spent,
+        requested=requested(run, item),
         lessons=lessons.lessons(run.state, item),
         others=[(other.spec, other.state.value) for name, other in run.state.items.items() if name != item],
         most_new=MOST_SUBTASKS,

@@ -114,7 +114,10 @@ class PlanChanged(Fact):
 
 
 class PlanReopened(Fact):
-    """The planner is asked, in planning round `round`, to revise the item that the event is about, for it keeps failing."""
+    """The planner is asked, in planning round `round`, to revise the item that the event is about.
+
+    It has failed `failures` times, or its agent says that the plan does not fit.
+    """
 
     type: Literal["plan.reopened"] = "plan.reopened"
     round: int

@@ -74,7 +74,8 @@ class Route(BaseModel):
     """What a template, by its `name`, makes of a run beside its items; recorded with the run.
 
     `line` is walked by every item that has none in `lines`. An item that a planner wrote goes back to it after
-    `replan_after` failed attempts; None: never.
+    `replan_after` failed attempts; None: never. With `on_request` it does so, too, when its agent says that the plan
+    does not fit, which a person is asked about otherwise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,6 +83,7 @@ class Route(BaseModel):
     line: Line = LINE
     lines: dict[str, Line] = Field(default_factory=dict)
     replan_after: Annotated[int, Field(strict=True, ge=1)] | None = 2
+    on_request: bool = False
 
     def line_of(self, item: str) -> tuple[tuple[Phase, ...], ...]:
         """The groups of phases that the attempts of `item` pass through; those of a group run at the same time."""

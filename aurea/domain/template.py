@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from aurea.domain.route import LINE, Line
-from aurea.domain.spec import ItemSpec, Part, Reviewer
+from aurea.domain.spec import ItemSpec, Part, Reviewer, Switch
 
 SCHEMA = "aurea.template/1"
 PLACEHOLDERS = ("objective", "acceptance", "project")
@@ -19,10 +19,14 @@ _PLACEHOLDER = re.compile(r"\{\{([a-z_]+)\}\}|\{([a-z_]+)\}")
 
 
 class Rejected(Part):
-    """Where an item goes back to that failed: to the plan after `after` failed attempts, or always to `implement`."""
+    """Where an item goes back to that failed: to the plan after `after` failed attempts, or always to `implement`.
+
+    `on_request`: to the plan, too, when its agent escalates `needs_replanning`, instead of to a person.
+    """
 
     to: Literal["plan", "implement"] = "plan"
     after: Annotated[int, Field(strict=True, ge=1)] = 2
+    on_request: Switch = False
 
 
 class TemplateItem(ItemSpec):

@@ -84,7 +84,7 @@ def lay_template(data: dict[str, Any], faults: Faults, places: Places) -> None:
         line = document.data.get("line", LINE)
         again = template.rejected or Rejected(to="implement" if "items" in document.data else "plan")
         route = {"name": file.stem, "line": line, "lines": lines}
-        route["replan_after"] = again.after if again.to == "plan" else None
+        route |= {"replan_after": again.after if again.to == "plan" else None, "on_request": again.on_request}
         data["template"] = Route.model_validate(route).model_dump(mode="json")
 
 
@@ -134,8 +134,9 @@ def _validated(data: dict[str, Any], faults: Faults) -> Template | None:
     if to == "plan" and "items" in data:
         words = "no planner wrote the items of this template, so none revises them; say `rejected: {to: implement}`"
         faults.add(("rejected",), words)
-    if to == "implement" and "after" in rejected:
-        faults.add(("rejected", "after"), "`after` goes only together with `to: plan`", key=True)
+    for key in ("after", "on_request"):
+        if to == "implement" and key in rejected:
+            faults.add(("rejected", key), f"`{key}` goes only together with `to: plan`", key=True)
     bare = {key: value for key, value in data.items() if key not in ("items", "line")}  # looked at by themselves
     try:
         return Template.model_validate(bare)

@@ -121,7 +121,7 @@ def test_every_type_of_event_has_words_of_its_own(notes):
         ),
         (ev.LandingRefused(kind="red", tip="1" * 40, reason="tests failed"), "landing refused (red): tests failed"),
         (ev.BreakerChanged(provider="openai", state="half_open"), "circuit breaker of openai is half open"),
-        (ev.PlanReopened(round=2, failures=2), "failed 2 times: the planner is asked to revise it (round 2)"),
+        (ev.PlanReopened(round=2, failures=2), "the planner is asked to revise it (round 2, 2 failed attempts)"),
         (ev.BaseMoved(ref="refs/heads/main", old="0" * 40, new="1" * 40), "refs/heads/main moved to 111111111111"),
     ],
 )

@@ -91,13 +91,15 @@ def test_pipeline_is_a_graph_of_four_roles(tmp_path: Path) -> None:
 def test_a_local_one_is_found_by_its_path_from_the_file_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "t.yaml").write_text(
-        SCHEMA + "line: [implement, review_precheck, check]\nrejected: {to: plan, after: 3}\n"
+        SCHEMA + "line: [implement, review_precheck, check]\nrejected: {to: plan, after: 3, on_request: true}\n"
         "reviewers: []\nreview_loops: 1\nmax_attempts: 4\n"
     )
     (tmp_path / "shop" / "s.yaml").write_text(HEAD + "template: ./t.yaml\nmax_attempts: 7\n")
     settings = Settings.read({"HOME": str(tmp_path)})
     spec = resolve("shop/s.yaml", Flags(), cwd=tmp_path, settings=settings).spec
-    assert spec.route == Route(name="t", line=(("implement",), ("review_precheck",), ("check",)), replan_after=3)
+    assert spec.route == Route(
+        name="t", line=(("implement",), ("review_precheck",), ("check",)), replan_after=3, on_request=True
+    )
     assert (spec.reviewers, spec.review_loops) == ((), 1)
     assert spec.max_attempts == 7, "the spec goes first"
     assert spec.items is None

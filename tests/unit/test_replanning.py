@@ -248,6 +248,50 @@ async def test_a_paused_run_asks_no_planner_until_it_goes_on(tmp_path: Path) -> 
     assert types(run).count("plan.reopened") == 1
 
 
+class Asking(Agents):
+    """Agents of which the first at work on `a` says that the plan does not fit."""
+
+    async def __call__(self, assignment: Assignment) -> Mapping[str, object] | AgentOutcome:
+        if (assignment.item, assignment.attempt) == ("a", 1) and assignment.role == "coder":
+            assert assignment.desk is not None
+            await assignment.desk.escalate("needs_replanning", "there is no ground to stand on")
+            return AgentOutcome(ended="escalated")
+        return await super().__call__(assignment)
+
+
+ON_REQUEST = {"name": "t", "on_request": True}
+
+
+async def test_an_agent_may_give_its_item_back_to_the_plan(tmp_path: Path) -> None:
+    agents = Asking([item("a")], {"items": [item("a"), item("ground")]}, failing={})
+    run = begin(tmp_path, agents, template=ON_REQUEST)
+    assert (await deliver(run)).state == "succeeded"
+    assert not run.state.asked_questions
+    assert "there is no ground to stand on" in planners(run)[1].task and "given back" in planners(run)[1].task
+    landed = [event.item for event in run.ledger.events(run.id) if event.type == "landing.landed"]
+    assert landed == ["ground", "a"]
+    assert run.state.item("a").spent == 0, "no attempt is spent by asking"
+
+
+async def test_what_the_planner_does_not_give_a_person_is_asked_for(tmp_path: Path) -> None:
+    agents = Asking([item("a")], Blocked("the key was refused"), failing={})
+    run = begin(tmp_path, agents, template=ON_REQUEST)
+    assert (await deliver(run)).state == "waiting"
+    ((name, asked),) = run.state.questions.items()
+    assert asked.question.title == "a: the agent says that the plan does not fit (needs_replanning)"
+    await run.record(QuestionAnswered(question=name, choice="retry", door="cli"), actor="somebody")
+    await run.record(RunResumed())
+    assert (await deliver(run)).state == "succeeded"
+    assert len(planners(run)) == 2, "it is asked once"
+
+
+async def test_without_leave_of_the_template_a_person_is_asked_at_once(tmp_path: Path) -> None:
+    run = begin(tmp_path, Asking([item("a")], {"items": [item("a")]}, failing={}))
+    assert (await deliver(run)).state == "waiting"
+    assert len(run.state.questions) == 1
+    assert len(planners(run)) == 1
+
+
 class DeadLedger:
     """A ledger in front of `book` whose process dies at its `at`-th record, and stays dead."""
 
