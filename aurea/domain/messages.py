@@ -99,7 +99,7 @@ class Address(Value):
 class Usage(Value):
     """Tokens of one model call. Of the input, some were read from a prompt cache, some written to it at another price.
 
-    `usd` is what the server itself says that the call cost; most say nothing.
+    `usd` is what the server itself says that the call cost; most say nothing. `estimated`: it counted nothing itself.
     """
 
     input_tokens: int = 0
@@ -107,6 +107,7 @@ class Usage(Value):
     cached_tokens: int = 0
     cache_write_tokens: int = Field(default=0, exclude_if=_unset)
     usd: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    estimated: bool = Field(default=False, exclude_if=_unset)
 
 
 class ModelRequest(Value):

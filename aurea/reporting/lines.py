@@ -163,7 +163,8 @@ def _call(fact: ev.AnyFact) -> str:
         case ev.ModelAnswered():
             tools = f", calls {', '.join(fact.tools)}" if fact.tools else ""
             tokens = fact.usage.input_tokens + fact.usage.output_tokens
-            spent = f"{tokens} tokens, {money(fact.usd)}, {duration(fact.seconds)}"
+            about = "about " if fact.usage.estimated else ""
+            spent = f"{about}{tokens} tokens, {money(fact.usd)}, {duration(fact.seconds)}"
             return f"{fact.conversation} step {fact.step}: answered ({'cached' if fact.cached else spent}){tools}"
         case ev.ModelFailed():
             again = "will be tried again" if fact.retryable else "for good"

@@ -289,5 +289,6 @@ async def test_what_a_stream_does_not_count_is_estimated(server: RawServer) -> N
     server.answer, server.more_headers = streamed("chat", answer({"content": "word " * 200})), EVENTS
     usage = (await reply_of(server, "chat", Heard())).usage
 
+    assert usage.estimated
     assert usage.input_tokens > 0
     assert 100 <= usage.output_tokens <= 500

@@ -151,6 +151,7 @@ class Answer:
             input_tokens=asked or estimate_tokens(request.messages, request.tools),
             output_tokens=answered or estimate_tokens([said]),
             cached_tokens=min(_count(self.end, "prompt_eval_cached_count"), asked),
+            estimated=not answered,
         )
 
 

@@ -126,7 +126,7 @@ def _take(gatherer: Gatherer, data: bytes) -> None:
         gatherer.done()
         return
     try:
-        event = json.loads(data)
+        event = json.loads(data.decode())
         if not isinstance(event, dict):
             raise TypeError("no object")
         gatherer.add(event)

@@ -111,7 +111,9 @@ def _usage(request: ModelRequest, response: pai.ModelResponse, text: str, calls:
             cache_write_tokens=counted.cache_write_tokens,
             usd=float(counted.cost) if counted.cost is not None else None,
         )
+    thought = "".join(part.content for part in response.parts if isinstance(part, pai.ThinkingPart))
     return Usage(
         input_tokens=estimate_tokens(request.messages, request.tools),
-        output_tokens=estimate_tokens([AssistantMessage(text=text, calls=calls)]),
+        output_tokens=estimate_tokens([AssistantMessage(text=thought + text, calls=calls)]),
+        estimated=True,
     )
