@@ -90,6 +90,8 @@ class Conversation:
         """There was not even the money for a last turn, so that the step is to be asked again as if it had no end."""
         if self._limits.last == "budget":
             await self._marks.put(LimitLifted(conversation=self._marks.conversation, step=step, limit="budget"))
+        elif step == self._went_on:
+            self._talk.note(step, "There is no money yet, so the model has not been told that there is.")
 
     async def go_on(self, step: int, ended: AgentOutcome | None) -> None:
         """Keep what was handed in for want of money, and let the model go on with its tools once there is some again."""

@@ -52,10 +52,10 @@ async def _ask_for_money(run: Run, item: str | None, fault: BudgetReached) -> st
         return None
     name = question_id(run.id, "budget", fault.message, str(len(run.state.answers)))
     about = cap.name if cap.scope == "item" and cap.name in run.state.items else None
-    why = "\n".join([*_so_far(run, item), f"{fault.remedy.replace('RUN', run.id)}, or answer here"])
+    why = [*_so_far(run, item), f"To go on: {fault.remedy.replace('RUN', run.id)}, or answer here."]
     if cap.scope == "day":
-        why += f"; from 00:00 UTC on `aurea resume {run.id}` goes on without that"
-    await run.record(_asked(run, name, "budget", fault.message, why, about, cap=cap), item=about)
+        why.append(f"From 00:00 UTC on `aurea resume {run.id}` goes on without an answer.")
+    await run.record(_asked(run, name, "budget", fault.message, "\n".join(why), about, cap=cap), item=about)
     return name
 
 
@@ -65,7 +65,7 @@ def _so_far(run: Run, item: str | None) -> list[str]:
         return []
     attempts = len(run.state.item(item).attempts)
     partials = [p for (i, n, _), p in run.state.partials.items() if (i, n) == (item, attempts)]
-    return [f"so far, {partial.conversation} of {item}: {partial.told}" for partial in partials]
+    return [f"So far, {partial.conversation} of {item}: {partial.told}." for partial in partials]
 
 
 async def escalate(

@@ -102,7 +102,7 @@ async def test_the_cap_of_an_item_keeps_no_other_from_landing(tmp_path: Path):
     assert states(run) == {"a": "waiting_human", "b": "complete"}
     [asked] = run.state.questions.values()
     assert (asked.question.item, asked.question.cap) == ("a", Cap(scope="item", name="a"))
-    assert "so far, coder of a: half of a; left to do: the rest" in asked.question.why
+    assert "So far, coder of a: half of a; left to do: the rest." in asked.question.why
     assert f"aurea resume {run.id} --set budgets.items.a=USD" in asked.question.why
 
 
@@ -173,7 +173,7 @@ async def test_a_new_day_closes_the_question_of_the_old_one(tmp_path: Path):
     run = start(tmp_path, till, budgets={"day_usd": 1.0})
     assert (await deliver(run)).state == "waiting"
     [asked] = run.state.questions.values()
-    assert f"from 00:00 UTC on `aurea resume {run.id}` goes on" in asked.question.why
+    assert f"From 00:00 UTC on `aurea resume {run.id}` goes on without an answer" in asked.question.why
     assert isinstance(run.clock, SimulatedClock)
     run.clock.advance(timedelta(days=1).total_seconds())
     run.ledger.append(run.id, [Draft(fact=RunResumed())])
