@@ -48,7 +48,7 @@ def show(
         The run document (schema `aurea.run/1`).
     """
     from aurea.reporting.document import run_document
-    from surfaces.cli import render, talk, telling
+    from surfaces.cli import equipment, render, talk, telling
     from surfaces.cli.changes import landed_diff, print_diff
 
     with Home(context.current().settings) as home:
@@ -60,6 +60,7 @@ def show(
         said = talk.conversations(folder, document, item, attempt) if item is not None else []
         if item is not None:
             said += telling.under_way(state, home.ledger, item, attempt, alive=home.alive(name))
+        began = equipment.equipment(state, home.ledger, item, attempt) if item is not None else []
         shown = talk.prompts(state, home.ledger, item, attempt) if prompt else []
         landed = _read(folder / "manifest.json").get("files", []) if files else None
         told = [event for event in home.ledger.events(name) if item in (None, event.item)] if events else []
@@ -69,7 +70,7 @@ def show(
             document |= {"files": landed} if files else {}
             document |= {"events": [event.document() for event in told]} if events else {}
             document |= {"diff": changed} if diff else {}
-            document |= {"conversations": said} if item is not None else {}
+            document |= {"conversations": said, "equipment": began} if item is not None else {}
             document |= {"prompts": shown} if prompt else {}
             context.print_json(document)
             return 0
@@ -78,6 +79,7 @@ def show(
             return 0
         if item is not None:
             talk.print_conversations(said)
+            equipment.print_equipment(began)
             talk.print_notes(document, item)
             print()
         render.print_run(document, item=item, files=landed)

@@ -36,6 +36,10 @@ def print_plan(resolved: Resolved, *, json: bool) -> None:
         print(f"check       {check['name']}: {shlex.join(check['run'])}{when}")
     if document["unproven"]:
         print("check       none: what lands is unproven")
+    for server in document["mcp"]:
+        print(f"mcp         {server['name']} ({server['effect']}): {server['at']}; for {', '.join(server['roles'])}")
+    if document["plugins"]:
+        print(f"plugins     {', '.join(document['plugins'])}")
     if document["items"] is None:
         print("items       the planner will write them")
         return
@@ -93,6 +97,16 @@ def plan_document(resolved: Resolved) -> dict[str, Any]:
         "checks": [
             check.model_dump(mode="json", include={"name", "run", "kind", "when"}) for check in spec.checks or ()
         ],
+        "mcp": [
+            {
+                "name": server.name,
+                "effect": server.effect,
+                "at": shlex.join(server.command) if server.command is not None else server.url,
+                "roles": list(server.roles),
+            }
+            for server in spec.mcp
+        ],
+        "plugins": list(spec.plugins),
         "items": None
         if spec.items is None
         else [{**items[name].model_dump(mode="json"), "depth": depth[name], **_own_line(spec, name)} for name in order],
