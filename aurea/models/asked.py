@@ -82,10 +82,9 @@ def asked(request: ModelRequest, parts: Parts | None) -> Asked:
 
 
 def texts(request: ModelRequest, parts: Parts | None) -> dict[str, str]:
-    """The instructions and the parts of the task behind the hashes of `asked`, by hash."""
-    system, task, _ = _split(request)
-    named = parts if parts is not None else {WHOLE: task}
-    told = {_hash(text, made=name not in WORDS): text for name, text in named.items()}
+    """The instructions and a user's words behind the hashes of `asked`, by hash: what a person may come to change."""
+    system, _, _ = _split(request)
+    told = {_hash(text): text for name, text in (parts or {}).items() if name in WORDS}
     return {_hash(system): system, **told}
 
 

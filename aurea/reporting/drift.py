@@ -59,6 +59,7 @@ def drift_document(state: RunState, ledger: Ledger) -> dict[str, Any] | None:
         "cassette": path,
         "recorded_run": cassette.header.get("run") if cassette else None,
         "readable": cassette is not None,
+        "held": len(answers),
         "compared": sum(answer.asked is not None for answer in answers.values()),
         **told,
         "places": [
@@ -103,6 +104,8 @@ def _about(document: Mapping[str, Any]) -> list[str]:
         found.append("The cassette cannot be read any more: what it holds beyond the answers given is not known.")
     elif not document["compared"]:
         found.append("The cassette does not say what had been asked (`asked`), so there is nothing to compare with.")
+    else:
+        found.append(f"{document['compared']} of its {many(document['held'], 'answer')} say what had been asked.")
     return found
 
 
