@@ -166,3 +166,28 @@ def test_a_template_of_ones_own_goes_on_as_it_was_begun(aurea, models, repo: Pat
     faulty = aurea("run", spec, **key(models))
     assert faulty.returncode == 2
     assert "project/.aurea/templates/ours.yaml:4:6: items.0.lines: unknown key" in faulty.stderr
+
+
+def test_an_agent_gives_its_item_back_to_the_plan(aurea, models, repo: Path, git: Git, tmp_path: Path):
+    (tmp_path / "asking.yaml").write_text("schema: aurea.template/1\nrejected: {to: plan, on_request: true}\n")
+    item = {"id": "sub", "goal": "write sub", "criteria": ["sub(5, 3) is 2"]}
+    ground = {"id": "ground", "goal": "lay the ground", "criteria": ["there is ground"]}
+
+    def script(asked: Any) -> Calls:
+        if asked.conversation == "planner-1":
+            return [("submit_plan", {"items": [item] if asked.attempt == 1 else [item, ground]})]
+        if asked.conversation.startswith("reviewer"):
+            return [("submit_review", {**CRITERIA, "decision": "approve"})]
+        if (asked.item, asked.attempt) == ("sub", 1):
+            return [("raise_escalation", {"kind": "needs_replanning", "text": "there is no ground to stand on"})]
+        if asked.step > 1:
+            return REPORT
+        return module("a - b") if asked.item == "sub" else [("write_file", {"path": "ground.txt", "content": "firm\n"})]
+
+    models.script = script
+    document = aurea.run_document("run", write_spec(tmp_path, repo, template="./asking.yaml"), **key(models))
+    assert (document["state"], document["template"], document["questions"]) == ("succeeded", "asking", [])
+    landed = [event["item"] for event in events(document) if event["type"] == "landing.landed"]
+    assert landed == ["ground", "sub"]
+    again = next(asked for asked in models.asked if asked.conversation == "planner-1" and asked.attempt == 2)
+    assert "there is no ground to stand on" in again.text
