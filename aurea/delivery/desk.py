@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from aurea.delivery.context import Run
-from aurea.delivery.research import CHARGED_S, ROLE, research
+from aurea.delivery.research import CHARGED_S, ROLE, may_read, may_tell_all, research
 from aurea.domain.errors import ToolRefused
 from aurea.domain.events import (
     AnyFact,
@@ -37,8 +37,10 @@ WITHOUT = (
     "blocked_external (something outside is missing)."
 )
 NO_RESEARCH = f"Recorded. This run has no web search and nobody else looks things up for you: {WITHOUT}"
-# Your commands have a network in every sandbox there is, so text from outside would be the third of the rule of two.
-SECRETS = f"Recorded. Agents of this run have secrets (`pass_env`), so nothing from the web is read to them: {WITHOUT}"
+SECRETS = (
+    "Recorded. You have secrets, and tools that could send them away, so nothing that strangers wrote in the web is read to "
+    f"you: {WITHOUT}"
+)
 YOURSELF = (
     "Recorded. Nobody else looks things up: you are the one who does. Search yourself, and say what cannot be found."
 )
@@ -59,7 +61,11 @@ class AgentDesk:
     waited: float = 0.0
 
     async def insight(self, text: str) -> str:
-        """Record it, unless somebody in this run has said the same."""
+        """Record it, unless somebody in this run has said the same. What comes from the web is told where all may read it."""
+        if self.conversation.startswith(ROLE) and self.run.spec.web_search and not may_tell_all(self.run.spec):
+            raise ToolRefused(
+                "agents after this one have secrets, and tools that could send them away: say it in your report"
+            )
         for note in self.run.state.insights:
             if isinstance(note.fact, InsightPosted) and plain(note.fact.text) == plain(text):
                 return f"known already: {note.author} has posted it"
@@ -93,7 +99,7 @@ class AgentDesk:
             return NO_RESEARCH
         if self.conversation == ROLE:
             return YOURSELF
-        if self.run.spec.pass_env:
+        if not may_read(self.run.spec, self.conversation):
             return SECRETS
         notes = [note.fact for note in self.run.state.notes if self._ours(note.item, note.attempt)]
         asked = [fact for fact in notes if isinstance(fact, EscalationRaised) and fact.kind == "needs_research"]

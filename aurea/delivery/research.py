@@ -7,11 +7,16 @@ from dataclasses import dataclass
 
 from aurea.agents import results
 from aurea.agents.parts import Part, part, parts, untrusted
+from aurea.agents.policy import RULE_OF_TWO, Effect, Grant, effects_of, holdings, surroundings
+from aurea.agents.roles import role_of
+from aurea.agents.tools.plugins import load
+from aurea.agents.tools.toolbox import OWN
 from aurea.agents.tools.web import SearchWeb
 from aurea.delivery import prompts
 from aurea.delivery.context import Run
 from aurea.domain.errors import Blocked, BudgetReached, Permanent, RunCancelled, WorkspaceLost
 from aurea.domain.evidence import Report
+from aurea.domain.spec import ROLES, Spec
 from aurea.ports import Assignment, Workspace
 
 ROLE = "researcher"
@@ -85,6 +90,25 @@ async def research(
     report = results.report_of(outcome.result)
     seen = _seen(run, item, attempt, conversation)
     return Research(_answer(report, seen), _insight(question, report, seen), seconds)
+
+
+def may_read(spec: Spec, role: str) -> bool:
+    """Whether agents of `role` may be told what stands in the web: not where it would break the rule of two for them."""
+    around = surroundings(pass_env=spec.pass_env, network=spec.network, sandbox=spec.sandbox)
+    denied = spec.roles[role].deny if role in spec.roles else ()
+    grants = [Grant("research", frozenset({Effect.UNTRUSTED}))]
+    grants += [Grant(name, OWN[name].effects) for name in role_of(role).tools & set(OWN) if name not in denied]
+    for server in spec.mcp:
+        if role in server.roles:
+            grants.append(Grant(server.name, effects_of(server), secret=server.secret))
+    for plugin in load(spec.plugins) if spec.plugins else ():
+        grants += plugin.grants(role)
+    return holdings(grants, around) != RULE_OF_TWO
+
+
+def may_tell_all(spec: Spec) -> bool:
+    """Whether everybody who is shown insights may be told."""
+    return all(may_read(spec, role) for role in ROLES if role not in ("planner", "guardian"))
 
 
 def _brief(run: Run, item: str, question: str) -> tuple[Part, ...]:

@@ -14,8 +14,8 @@ from aurea.agents.tools.web import Web
 from aurea.delivery.conduct import conduct
 from aurea.delivery.context import Run
 from aurea.delivery.desk import AgentDesk
-from aurea.delivery.research import MOST, TIME_S, TURNS
-from aurea.domain.errors import Blocked, BudgetReached, Permanent
+from aurea.delivery.research import MOST, TIME_S, TURNS, may_read, may_tell_all
+from aurea.domain.errors import Blocked, BudgetReached, Permanent, ToolRefused
 from aurea.domain.events import QuestionAnswered
 from aurea.domain.messages import ModelRef, ModelReply, ModelRequest
 from aurea.domain.spec import Spec
@@ -212,10 +212,24 @@ async def test_what_stops_everybody_is_asked_about_and_the_research_goes_on(tmp_
 
 
 async def test_secrets_keep_the_web_away_and_so_does_the_spec(tmp_path: Path) -> None:
-    for more, said in (({"pass_env": ["TOKEN"]}, "secrets (`pass_env`)"), ({"web_search": False}, "no web search")):
+    for more, said in (({"pass_env": ["TOKEN"]}, "You have secrets"), ({"web_search": False}, "no web search")):
         run, models, search = start(tmp_path / said[:3], **more)
         assert await deliver(run) == "succeeded" and not search.queries and not models.of("researcher-1")
         assert said in answer(models) and "read the repository" in answer(models)
+
+
+@pytest.mark.parametrize(("more", "coder", "everybody"), [
+    ({}, True, True), ({"pass_env": ["TOKEN"]}, False, False), ({"pass_env": ["TOKEN"], "network": "open"}, False, False),
+    ({"pass_env": ["TOKEN"], "roles": {"coder": {"deny": ["run_shell", "run_python"]}}}, True, False),
+    ({"mcp": [{"name": "mail", "url": "http://mail", "token_env": "T", "roles": ["docs"], "effect": "outside"}]}, True, False),
+])  # fmt: skip
+async def test_the_rule_of_two_holds_for_who_is_told(tmp_path: Path, more: Any, coder: bool, everybody: bool) -> None:
+    run, _, _ = start(tmp_path, **more)
+    assert (may_read(run.spec, "coder"), may_tell_all(run.spec)) == (coder, everybody)
+    assert may_read(run.spec, "reviewer"), "who runs nothing has no secrets"
+    if not everybody:
+        with pytest.raises(ToolRefused, match="say it in your report"):
+            await AgentDesk(run, "a", 1, "researcher").insight("tides come twice")
 
 
 async def test_who_looks_things_up_asks_nobody_else(tmp_path: Path) -> None:
