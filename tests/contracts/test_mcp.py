@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import aimock
 from aurea.adapters.commands.runner import ProcessRunner
 from aurea.adapters.mcp.server import SdkToolServer
 from aurea.domain.errors import Blocked, ToolFailed
@@ -77,22 +80,21 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    command = [sys.executable, str(SERVER), "http", port]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def listens() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", int(port))) == 0
-
-    try:
-        until(listens, seconds=60)
+    with _listening(sys.executable, str(SERVER), "http") as port:
         yield f"http://127.0.0.1:{port}/mcp"
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
+
+
+@pytest.fixture
+def others_address(tmp_path: Path) -> Iterator[str]:
+    """A server that nobody here wrote: aimock's, with one tool."""
+    if why := aimock.missing():
+        pytest.skip(why)
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    weather = {"name": "weather", "description": "The weather.", "inputSchema": schema, "result": "sunny"}
+    (tmp_path / "aimock.json").write_text(json.dumps({"mcp": {"tools": [weather]}}))
+    program = aimock.WIRE / "node_modules" / "@copilotkit" / "aimock" / "dist" / "aimock-cli.js"
+    with _listening("node", str(program), "-c", str(tmp_path / "aimock.json"), "-p") as port:
+        yield f"http://127.0.0.1:{port}/mcp"
 
 
 @pytest.fixture(params=["fake", "pipes", "http"])
@@ -164,6 +166,14 @@ async def test_nothing_is_asked_of_a_closed_server(make: Make) -> None:
     await server.close()
     with pytest.raises(ToolFailed):
         await server.call("find", {"query": "x"}, 20)
+
+
+async def test_a_server_that_nobody_here_wrote(bench: Bench, others_address: str) -> None:
+    server = bench.server(url=others_address)
+    (tool,) = await server.tools()
+    assert (tool.name, tool.description, tool.parameters["required"]) == ("weather", "The weather.", ["city"])
+    assert await server.call("weather", {"city": "Rome"}, 20) == RemoteAnswer("sunny")
+    assert await server.call("nonsense", {}, 20) == RemoteAnswer("Unknown tool: nonsense", failed=True)
 
 
 async def test_a_command_gets_the_environment_it_is_given_and_no_more(
@@ -276,6 +286,26 @@ async def test_a_cancelled_call_leaves_the_server_usable_and_a_cancelled_start_l
     starting.cancel()
     await asyncio.wait({starting})
     assert starting.cancelled() and not pipes.exists()
+
+
+@contextmanager
+def _listening(*command: str) -> Iterator[str]:
+    """The port that a program listens on, which is the last word of its command."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    server = subprocess.Popen([*command, port], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def listens() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", int(port))) == 0
+
+    try:
+        until(listens)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
 
 
 def _lives(pid: int) -> bool:
