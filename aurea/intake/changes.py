@@ -25,6 +25,7 @@ CHANGEABLE = (
     "cache",
     "context",
     "prices",
+    "stream",
     "timeout_s",
     "run_timeout_s",
     "answer_within_s",
@@ -55,6 +56,9 @@ def changes(spec: Spec, flags: Flags, cwd: Path) -> dict[str, Any]:
     except ValidationError as wrong:
         tell(wrong.errors(include_url=False), data, faults)
     faults.stop()
+    # Keys that came later are left out where they stand at their default.
+    usual = {key: field.default for key, field in Spec.model_fields.items()}
+    before, after = {**usual, **before}, {**usual, **after}
     return {key: value for key, value in after.items() if value != before[key]}
 
 

@@ -345,6 +345,15 @@ def test_what_may_change_while_a_run_is_under_way(tmp_path: Path) -> None:
     assert changes(spec, Flags(), tmp_path) == {}
 
 
+def test_a_key_that_came_later_may_change_to_and_fro(tmp_path: Path) -> None:
+    usual = go(tmp_path, SPEC).spec
+    assert "stream" not in usual.model_dump(mode="json")  # so that the digests of older specs stay
+    assert changes(usual, Flags(sets=("stream=true",)), tmp_path) == {"stream": True}
+    streamed = go(tmp_path, SPEC + "stream: true\n").spec
+    assert changes(streamed, Flags(sets=("stream=auto",)), tmp_path) == {"stream": "auto"}
+    assert changes(streamed, Flags(sets=("max_attempts=2",)), tmp_path) == {"max_attempts": 2}
+
+
 def test_another_provider_brings_its_model_along(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("")
     spec = go(tmp_path, SPEC + "provider: replay\ncassette: c.yaml\n").spec
