@@ -5,7 +5,9 @@ writes files, one or several of them at each turn, and is done. All run by the s
 process. A tool call costs the slope between two conversations, which includes that every later request carries it; a
 model call is what remains. Run it as
 
-    .venv/bin/python tests/benchmarks/model_overhead.py [--turns 20] [--calls 5] [--rounds 5]
+    .venv/bin/python tests/benchmarks/model_overhead.py [--turns 20] [--calls 5] [--rounds 5] [--stream]
+
+With `--stream` all answers come as server-sent events, a few characters each, and the bare SDK and pydantic-ai stream.
 
 `aurea, the wire` is a wire of Aurea alone; `aurea` is everything: the loop with its tools, limits and transcript, the
 journal in an SQLite ledger, prices and budget, tries, and the same wire.
@@ -39,6 +41,7 @@ def main() -> None:
     words.add_argument("--turns", type=int, default=20, help="model calls with tool calls in a conversation")
     words.add_argument("--calls", type=int, default=5, help="tool calls at each turn of the larger conversation")
     words.add_argument("--rounds", type=int, default=5, help="how often each is measured; the least counts")
+    words.add_argument("--stream", action="store_true", help="ask for streams")
     chosen = words.parse_args()
     here, there = multiprocessing.Pipe()
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
@@ -56,14 +59,17 @@ async def measure(url: str, folder: Path, chosen: argparse.Namespace) -> None:
     files = folder / "files"
     files.mkdir()
     ways: dict[str, Talk] = {
-        "bare SDK": bare(url, files),
-        "pydantic-ai": framework(url, files),
-        "aurea, the wire": wire_alone(url, files),
-        "aurea": whole(url, folder),
+        "bare SDK": bare(url, files, stream=chosen.stream),
+        "pydantic-ai": framework(url, files, stream=chosen.stream),
+        "aurea, the wire": wire_alone(url, files, stream=chosen.stream),
+        "aurea": whole(url, folder, stream=chosen.stream),
     }
     figures = {name: await figures_of(talk, chosen) for name, talk in ways.items()}
     base = figures["bare SDK"]
-    print(f"CPU ms, {chosen.turns} turns with 1 and with {chosen.calls} tool calls, least of {chosen.rounds} rounds")
+    way = "streamed" if chosen.stream else "plain"
+    print(
+        f"CPU ms, {way}, {chosen.turns} turns with 1 and with {chosen.calls} tool calls, least of {chosen.rounds} rounds"
+    )
     print(f"{'':16} {'model call':>10} {'ratio':>6} {'tool call':>10} {'ratio':>6}")
     for name, (model, tool) in figures.items():
         print(f"{name:16} {model:10.2f} {model / base[0]:6.1f} {tool:10.3f} {tool / base[1]:6.1f}")
@@ -86,12 +92,31 @@ async def cpu(talk: Talk, turns: int, calls: int) -> float:
     return time.process_time() - began
 
 
-def bare(url: str, files: Path) -> Talk:
+def bare(url: str, files: Path, *, stream: bool) -> Talk:
     """The loop that everybody writes first."""
     import openai
 
     client = openai.AsyncOpenAI(api_key="none", base_url=url, max_retries=0)
     tools: Any = [{"type": "function", "function": {"name": "write_file", "description": WRITE, "parameters": SCHEMA}}]
+
+    async def ask(messages: list[Any]) -> dict[str, Any]:
+        if not stream:
+            done = await client.chat.completions.create(model=MODEL, messages=messages, tools=tools)
+            return done.choices[0].message.model_dump(exclude_none=True)
+        said: dict[str, Any] = {"role": "assistant", "content": ""}
+        pieces = await client.chat.completions.create(
+            model=MODEL, messages=messages, tools=tools, stream=True, stream_options={"include_usage": True}
+        )
+        async for piece in pieces:
+            for choice in piece.choices:
+                said["content"] += choice.delta.content or ""
+                for part in choice.delta.tool_calls or ():
+                    known = said.setdefault("tool_calls", [])
+                    if part.index == len(known):
+                        known.append({"id": part.id, "type": "function", "function": {"name": "", "arguments": ""}})
+                    known[part.index]["function"]["name"] += part.function.name or ""
+                    known[part.index]["function"]["arguments"] += part.function.arguments or ""
+        return said
 
     async def talk(turns: int, calls: int) -> None:
         messages: list[Any] = [
@@ -99,19 +124,18 @@ def bare(url: str, files: Path) -> Talk:
             {"role": "user", "content": task(turns, calls)},
         ]
         while True:
-            done = await client.chat.completions.create(model=MODEL, messages=messages, tools=tools)
-            said = done.choices[0].message
-            messages.append(said.model_dump(exclude_none=True))
-            if not said.tool_calls:
+            said = await ask(messages)
+            messages.append(said)
+            if not said.get("tool_calls"):
                 return
-            for call in said.tool_calls:
-                said_so = write(files, **json.loads(call.function.arguments))
-                messages.append({"role": "tool", "tool_call_id": call.id, "content": said_so})
+            for call in said["tool_calls"]:
+                said_so = write(files, **json.loads(call["function"]["arguments"]))
+                messages.append({"role": "tool", "tool_call_id": call["id"], "content": said_so})
 
     return talk
 
 
-def framework(url: str, files: Path) -> Talk:
+def framework(url: str, files: Path, *, stream: bool) -> Talk:
     """pydantic-ai's agent with one tool."""
     import openai
     from pydantic_ai import Agent
@@ -126,19 +150,24 @@ def framework(url: str, files: Path) -> Talk:
     async def write_file(path: str, content: str) -> str:
         return write(files, path, content)
 
+    async def listen(_: Any, events: Any) -> None:
+        async for _ in events:
+            pass
+
     async def talk(turns: int, calls: int) -> None:
-        await agent.run(task(turns, calls), usage_limits=UsageLimits(request_limit=None))
+        handler = listen if stream else None
+        await agent.run(task(turns, calls), usage_limits=UsageLimits(request_limit=None), event_stream_handler=handler)
 
     return talk
 
 
-def wire_alone(url: str, files: Path) -> Talk:
+def wire_alone(url: str, files: Path, *, stream: bool) -> Talk:
     """Our messages through our wire, in a loop as plain as the first."""
     from aurea.domain.messages import Message, SystemMessage, ToolMessage, ToolSpec, UserMessage
     from aurea.models.wires import open_wire
     from aurea.testing.models import asking
 
-    wire = open_wire("openai", {"OPENAI_BASE_URL": url})
+    wire = open_wire("openai", {"OPENAI_BASE_URL": url}, stream=stream)
     tools = (ToolSpec(name="write_file", description=WRITE, parameters=SCHEMA),)
 
     async def talk(turns: int, calls: int) -> None:
@@ -155,7 +184,7 @@ def wire_alone(url: str, files: Path) -> Talk:
     return talk
 
 
-def whole(url: str, folder: Path) -> Talk:
+def whole(url: str, folder: Path, *, stream: bool) -> Talk:
     """A coder's conversation as a run has it."""
     from aurea.adapters.clock import SystemClock
     from aurea.adapters.sql import SqlEventStore
@@ -171,7 +200,9 @@ def whole(url: str, folder: Path) -> Talk:
 
     clock = SystemClock()
     book = Book(SqlEventStore(f"sqlite:///{folder / 'ledger.db'}"), clock)
-    spec = Spec.model_validate({"project": "b", "objective": "b", "checks": [], "unproven": True, "budget_usd": 1000})
+    spec = Spec.model_validate(
+        {"project": "b", "objective": "b", "checks": [], "unproven": True, "budget_usd": 1000, "stream": stream}
+    )
     talks = 0
 
     async def talk(turns: int, calls: int) -> None:
@@ -214,8 +245,10 @@ def serve(out: Connection) -> None:
             while head := (await reader.readuntil(b"\r\n\r\n")).decode().lower():
                 length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
                 body = json.loads(await reader.readexactly(length))
-                data = json.dumps(answer(body, ours="x-aurea-role" in head)).encode()
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
+                said = answer(body, ours="x-aurea-role" in head)
+                data = (events(said) if body.get("stream") else json.dumps(said)).encode()
+                kind = "text/event-stream" if body.get("stream") else "application/json"
+                writer.write(f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n".encode())
                 writer.write(b"content-length: %d\r\n\r\n" % len(data) + data)
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -250,6 +283,25 @@ def answer(body: dict[str, Any], *, ours: bool) -> dict[str, Any]:
     usage = {"prompt_tokens": 500, "completion_tokens": 50, "total_tokens": 550}
     choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if wanted else "stop"}
     return {"id": "x", "object": "chat.completion", "created": 1, "model": MODEL, "choices": [choice], "usage": usage}
+
+
+def events(said: dict[str, Any], size: int = 6) -> str:
+    """The same answer as a stream, about two tokens in each event."""
+    message, about = said["choices"][0]["message"], {name: said[name] for name in ("id", "created", "model")}
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": message["content"] or ""}]
+    for index, call in enumerate(message["tool_calls"] or ()):
+        function, text = call["function"], call["function"]["arguments"]
+        deltas.append({"tool_calls": [{**call, "index": index, "function": {**function, "arguments": ""}}]})
+        for at in range(0, len(text), size):
+            deltas.append({"tool_calls": [{"index": index, "function": {"arguments": text[at : at + size]}}]})
+    chunks = [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    finish = said["choices"][0]["finish_reason"]
+    chunks += [
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]},
+        {"choices": [], "usage": said["usage"]},
+    ]
+    whole = [json.dumps({**about, "object": "chat.completion.chunk", **chunk}) for chunk in chunks]
+    return "".join(f"data: {chunk}\n\n" for chunk in [*whole, "[DONE]"])
 
 
 if __name__ == "__main__":
