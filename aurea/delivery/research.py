@@ -156,9 +156,12 @@ def _answer(report: Report, seen: list[str]) -> str:
 
 
 def _insight(question: str, report: Report, seen: list[str]) -> str:
+    """What later agents are told; nothing where no page was found, which is nothing to know."""
+    if not seen:
+        return ""
     named = [address for address in dict.fromkeys(_addresses(report.summary)) if address in seen] or seen
-    sources = f" (from the web, unchecked: {', '.join(named[:3])})" if named else " (unchecked)"
-    return f"Looked up: {_short(question, 300)} Answer: {_short(report.summary, 1_000)}{sources}"
+    sources = f"(from the web, unchecked: {', '.join(named[:3])})"
+    return f"Looked up: {_short(question, 300)} Answer: {_short(report.summary, 1_000)} {sources}"
 
 
 def _short(text: str, most: int) -> str:

@@ -182,6 +182,7 @@ async def test_the_same_question_has_one_answer_and_an_attempt_three(tmp_path: P
     assert [len(models.of(f"researcher-{n}")) for n in range(1, 6)] == [1] * MOST + [0, 0]
     assert answer(models, 2) == answer(models, 3) and "No page of the web stands behind this" in answer(models, 2)
     assert "which is all it gets" in answer(models, 6)
+    assert not run.state.insights, "without a page there is nothing that others should know"
 
 
 @pytest.mark.parametrize(("research", "said"), [
