@@ -133,7 +133,8 @@ def told_of(path: Path) -> str:
         return f"the recording cannot be read: {fault.message}"
     names = sorted({name for answer in answers for name in answer.masked})
     note = f"; the values of {', '.join(names)} stood in it and are left out as ***NAME***" if names else ""
-    return f"recorded {len(answers)} answers in {path}{note}"
+    count = f"{len(answers)} answer" + ("" if len(answers) == 1 else "s")
+    return f"recorded {count} in {path}{note}"
 
 
 def _begin(path: Path, run: str) -> None:
