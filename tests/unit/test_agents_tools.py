@@ -200,7 +200,7 @@ async def test_git_and_search_are_commands_in_the_workspace(
     assert await use(tools, "search_codebase", pattern="-e x", path="src") == "no matches"
     for command in runner.calls:
         assert command.argv[0] == "git" and command.folder == workspace.tree and command.env["PATH"] == "/usr/bin:/bin"
-    assert runner.calls[-1].argv[-4:] == ("-e", "-e x", "--", "src")
+    assert runner.calls[-1].argv[-4:] == ("-e", "(*UCP)-e x", "--", "src")
     for ref in ("--output=x", "-O", "a b", "HEAD;x"):
         with pytest.raises(ToolRefused):
             await use(tools, "git_diff", ref=ref)

@@ -26,6 +26,7 @@ LINES = 200
 LINE = 300
 TEXT = 2**20  # bytes of a file in which a NUL is looked for
 ATTRIBUTES = 2**16  # bytes of an attributes file that are read
+UNICODE = "(*UCP)"  # letters and digits of all scripts are such, as they are to ripgrep
 _MATCH = re.compile(r"(?:\./)?([^\0]+)\0(\d+)[\0:]([^\n]*)\n?")
 _STOPPED = re.compile(r"^.*: WARNING: stopped searching binary file.*\n?", re.MULTILINE)
 _LEFT_OUT = re.compile(r"\n\.\.\. \d+ bytes left out \.\.\.\n")
@@ -73,7 +74,8 @@ class SearchCodebase(CommandTool[SearchArguments]):
         if result.outcome == "timeout":
             return told(result)
         if result.exit_code not in (0, 1):
-            raise ToolFailed(f"the search ended with {result.exit_code}: {cut(result.output.strip(), 1000)}")
+            said = result.output.strip().replace(UNICODE, "")
+            raise ToolFailed(f"the search ended with {result.exit_code}: {cut(said, 1000)}")
         whole = result.total_bytes <= len(result.output.encode())
         shown: list[str] = []
         for match in self._in_text(sorted(matches(result.output))):
@@ -103,7 +105,7 @@ class SearchCodebase(CommandTool[SearchArguments]):
         return result
 
     async def _by_git(self, pattern: str, path: str) -> CommandResult:
-        result = await self._grep("-P", pattern, path)
+        result = await self._grep("-P", UNICODE + pattern, path)
         if result.exit_code == 128 and "compiled" in result.output:  # a git without Perl's expressions
             result = await self._grep("-E", pattern, path)
         return result
