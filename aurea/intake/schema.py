@@ -45,7 +45,7 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "template": "Where items come from and the line they walk: loop, pipeline, single, one of yours, or its path.",
         "sandbox": "What commands run in.",
         "network": "Network of agents' tools and checks: `none`, `open`, or a list of hosts.",
-        "web_search": "Whether agents may search the web.",
+        "web_search": "Whether researchers may search the web, for themselves and for agents that ask them.",
         "mcp": "MCP servers whose tools agents get.",
         "plugins": "Installed plugins whose tools agents get, by the names of their entry points.",
         "model_headers": "Whether requests to model servers carry X-Aurea headers; `always`: also to public hosts.",

@@ -18,6 +18,7 @@ from aurea.reporting.text import (
     money,
     one_line,
     otherwise,
+    place,
     spending,
     why_not,
 )
@@ -179,13 +180,20 @@ def _attempts(document: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
     parts = ["## Attempts", table(("item", "attempt", "state", "model", "time", "cost", "why it did not land"), rows)]
     doubted = [
-        f"- {escaped(item['title'])}, attempt {a['number']}: {escaped(doubts(a))}" for item, a in tried if doubts(a)
+        f"- {escaped(item['title'])}, attempt {a['number']}: {escaped(doubts(a))}\n{_untrue(a)}"
+        for item, a in tried
+        if doubts(a)
     ]
     if doubted:
         parts.append("Reports of agents, held against what is known:\n\n" + "\n".join(doubted))
     evidence = {entry["id"]: entry for entry in document["evidence"]}
     lessons = [lesson for item, a in tried if a["state"] == "failed" for lesson in _lesson(item, a, evidence)]
     return [*parts, "### What failed attempts taught", *lessons] if lessons else parts
+
+
+def _untrue(attempt: dict[str, Any]) -> str:
+    told = [finding for finding in attempt["findings"] if finding["severity"] == "minor"]
+    return "\n".join(f"  - {escaped(place(finding) + finding['text'])}" for finding in told)
 
 
 def _lesson(item: dict[str, Any], attempt: dict[str, Any], evidence: dict[str, dict[str, Any]]) -> list[str]:

@@ -67,6 +67,11 @@ def many(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def place(finding: Mapping[str, Any]) -> str:
+    """Where a finding is, to stand before it; empty where it is about no file."""
+    return f"{finding['file']}: " if finding["file"] else ""
+
+
 def doubts(attempt: Mapping[str, Any]) -> str:
     """What is to be said of an agent's report that does not hold in all it says; empty where it does, as far as is known."""
     return f"report: {many(attempt['not_borne_out'], 'statement')} not borne out" if attempt["not_borne_out"] else ""

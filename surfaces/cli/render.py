@@ -18,6 +18,7 @@ from aurea.reporting.text import (
     money,
     one_line,
     otherwise,
+    place,
     spending,
     why_not,
 )
@@ -231,8 +232,8 @@ def _print_attempt(console: Console, document: Document, attempt: Document, evid
     if attempt["ref"]:
         console.print(f"  {attempt['ref']}: {many(len(attempt['files']), 'file')}", style="dim", soft_wrap=True)
     for finding in attempt["findings"]:
-        place = f"{finding['file']}: " if finding["file"] else ""
-        console.print(f"  {finding['severity']}: {one_line(place + finding['text'])}", style="dim", soft_wrap=True)
+        told = f"{finding['severity']}: {place(finding)}{finding['text']}"
+        console.print(f"  {one_line(told)}", style="dim", soft_wrap=True)
     if doubts(attempt):
         console.print(f"  {doubts(attempt)}", soft_wrap=True)
     table = _grid()
