@@ -120,7 +120,7 @@ async def wire(home: Home, state: RunState, held: AsyncExitStack, record: Path |
 
 
 def _around(spec: Spec) -> Surroundings:
-    return surroundings(pass_env=spec.pass_env, network=spec.network, sandbox=spec.sandbox)
+    return surroundings(pass_env=spec.pass_env, network=spec.network, sandbox=spec.sandbox, servers=spec.mcp)
 
 
 def _servers(

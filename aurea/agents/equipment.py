@@ -95,8 +95,12 @@ class Outfitter:
         `Blocked` where a server cannot be started, or a plugin is there no more.
         """
         before = self._recorded(assignment)
-        offered = [*own, *self._of_plugins(assignment, remaining, before)]
-        offered += await self._of_servers(assignment, remaining, before, [tool.spec.name for tool in offered])
+        offered = list(own)
+        others = self._of_plugins(assignment, remaining, before)
+        taken = [tool.spec.name for tool in (*offered, *others)]
+        others += await self._of_servers(assignment, remaining, before, taken)
+        # Whoever is given less than his role has is given nothing of others that does more than read, either.
+        offered += [tool for tool in others if not (assignment.without and tool.writes)]
         kit = put_together(
             role.name,
             offered,

@@ -136,7 +136,14 @@ def effects_of(server: McpServer) -> frozenset[Effect]:
     return frozenset(own[server.effect] | ({Effect.UNTRUSTED} if server.url is not None else set()))
 
 
-def surroundings(*, pass_env: Collection[str], network: object, sandbox: object) -> Surroundings:
-    """What the commands of a run have around them. A network that no sandbox closes is there, whatever the spec says."""
-    closed = network == "none" and sandbox in ("bubblewrap", "container")
-    return Surroundings(secrets=bool(pass_env), network=not closed)
+def surroundings(
+    *, pass_env: Collection[str], network: object, sandbox: object, servers: Iterable[McpServer] = ()
+) -> Surroundings:
+    """What the commands of a run have around them.
+
+    Where no sandbox keeps them apart, the network is there, whatever the spec says, and so are the variables of servers,
+    which every process of the same user can read.
+    """
+    apart = sandbox in ("bubblewrap", "container")
+    secrets = bool(pass_env) or (not apart and any(server.pass_env for server in servers))
+    return Surroundings(secrets=secrets, network=not (apart and network == "none"))

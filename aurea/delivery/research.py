@@ -94,7 +94,7 @@ async def research(
 
 def may_read(spec: Spec, role: str) -> bool:
     """Whether agents of `role` may be told what stands in the web: not where it would break the rule of two for them."""
-    around = surroundings(pass_env=spec.pass_env, network=spec.network, sandbox=spec.sandbox)
+    around = surroundings(pass_env=spec.pass_env, network=spec.network, sandbox=spec.sandbox, servers=spec.mcp)
     denied = spec.roles[role].deny if role in spec.roles else ()
     grants = [Grant("research", frozenset({Effect.UNTRUSTED}))]
     grants += [Grant(name, OWN[name].effects) for name in role_of(role).tools & set(OWN) if name not in denied]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -81,7 +81,7 @@ def _rule_of_two(
     data: Mapping[str, Any], servers: Mapping[int, McpServer], plugins: Mapping[int, Plugin], faults: Faults
 ) -> None:
     """Refuse each server or plugin with which a role would have all three, once, for the first of these roles."""
-    around = _around(data)
+    around = _around(data, servers.values())
     told: set[KeyPath] = set()
     for role in ROLES:
         denied = {tool for _, tool in _deny(data, role)}
@@ -112,9 +112,12 @@ def _grant(server: McpServer) -> Grant:
     return Grant(f"{server.name}_*", effects_of(server), f"mcp:{server.name}", secret=server.secret, bundled=False)
 
 
-def _around(data: Mapping[str, Any]) -> Surroundings:
+def _around(data: Mapping[str, Any], servers: Iterable[McpServer]) -> Surroundings:
     return surroundings(
-        pass_env=data.get("pass_env") or (), network=data.get("network", "none"), sandbox=data.get("sandbox", "auto")
+        pass_env=data.get("pass_env") or (),
+        network=data.get("network", "none"),
+        sandbox=data.get("sandbox", "auto"),
+        servers=servers,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from aurea.agents.equipment import Extras
 from aurea.agents.policy import Surroundings
 from aurea.domain.errors import Blocked, UsageError
 from aurea.domain.spec import McpServer, RoleChoice
+from aurea.ports import Assignment
 from aurea.ports.mcp import RemoteAnswer, RemoteTool
 from aurea.testing.agents import REPORT, Bench, Crash, CrashingLedger, reply
 from aurea.testing.mcp import FakeToolServer, remote
@@ -34,6 +36,14 @@ def _says(text: str) -> Any:
         return RemoteAnswer(text, failed=text == "failed")
 
     return answer
+
+
+class LookUp(Bench):
+    """A conversation that is given less than its role has."""
+
+    @property
+    def assignment(self) -> Assignment:
+        return replace(super().assignment, without=frozenset({"write_file"}))
 
 
 def bench_with(folder: Path, turns: list[Any], extras: Extras, **more: Any) -> Bench:
@@ -149,6 +159,14 @@ async def test_a_role_gets_the_servers_that_are_its_own(tmp_path: Path) -> None:
     bench = bench_with(tmp_path, [reply(("docs_find", {})), reply(REPORT)], Extras([missing]))
     assert (await bench.run()).ended == "result"
     assert bench.tool_answers()[0][1] == "refused"
+
+
+async def test_who_is_given_less_than_his_role_has_only_reads(tmp_path: Path) -> None:
+    servers = [server("write", "made"), server("read")]
+    bench = LookUp(tmp_path, [reply(REPORT)], limits={"extras": Extras(servers)})
+    await bench.run()
+    names = [tool["name"] for tool in snapshot(bench)["tools"]]
+    assert "docs_find" in names and "made_find" not in names and "write_file" not in names
 
 
 async def test_a_server_that_cannot_start_stops_the_work_before_it_begins(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from aurea.agents.policy import (
     Surroundings,
     admit,
     holdings,
+    surroundings,
 )
+from aurea.domain.spec import McpServer
 
 NAMES = st.sampled_from(["read_file", "run_shell", "web_search", "docs_find", "mail_send", "git_status"])
 GRANTS = st.builds(
@@ -84,3 +86,12 @@ def test_a_refusal_says_why_and_what_there_is() -> None:
     assert gate.refusal("docs_find").startswith("this conversation began without docs_find; ")
     assert gate.refusal("readfile") == "there is no tool 'readfile'; did you mean read_file?"
     assert gate.refusal("fly", ["submit_report"]) == "there is no tool 'fly'; the tools are read_file, submit_report"
+
+
+def test_without_a_sandbox_that_keeps_apart_the_network_and_the_variables_of_servers_are_there() -> None:
+    issues = McpServer.model_validate({"name": "issues", "command": "x", "pass_env": ["TOKEN"], "effect": "read"})
+    for sandbox in ("auto", "process", "none"):
+        around = surroundings(pass_env=(), network="none", sandbox=sandbox, servers=[issues])
+        assert around == Surroundings(secrets=True, network=True)
+    assert surroundings(pass_env=(), network="none", sandbox="container", servers=[issues]) == Surroundings()
+    assert surroundings(pass_env=["A"], network="open", sandbox="container") == OPEN
