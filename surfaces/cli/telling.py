@@ -89,10 +89,14 @@ class Teller:
 def under_way(
     state: RunState, ledger: Ledger, item: str, attempt: int | None = None, *, alive: bool
 ) -> list[dict[str, Any]]:
-    """What was said so far in calls of a work item that are not answered: a conversation with one message each."""
+    """What was said so far in calls of a work item that are not answered: a conversation with one message each.
+
+    Those of its latest attempt, where `attempt` names none.
+    """
     found = []
+    chosen = attempt or len(state.item(item).attempts)
     for (whose, number, conversation, step), facts in state.saying.items():
-        if whose != item or attempt not in (None, number):
+        if (whose, number) != (item, chosen):
             continue
         pieces = [(fact.kind, _kept(ledger, fact.body) or "") for fact in facts if fact.body]
         doing = "is being answered" if alive else "was not answered to the end"

@@ -153,7 +153,6 @@ def test_show_tells_what_a_call_under_way_has_said_so_far(told: Told) -> None:
 
     assert found["title"] == f"{ITEM}, attempt 1: coder, step 1 is being answered, about 40 tokens so far"
     assert found["messages"][0]["text"] == "~ Hm. \nFirst I read \n→ read_file"
-    assert under_way(state, told.book, "other", alive=True) == []
     assert under_way(state, told.book, ITEM, 2, alive=True) == []
     assert "was not answered to the end" in under_way(state, told.book, ITEM, 1, alive=False)[0]["title"]
 

@@ -214,6 +214,48 @@ async def test_a_stream_that_comes_to_no_end_is_no_answer(
     assert isinstance(caught.value, Transient)
 
 
+@pytest.mark.parametrize("format_", ["chat", "anthropic"])
+async def test_an_error_before_any_word_cost_nothing(server: RawServer, format_: str) -> None:
+    event, kind = ERRORS[format_]
+    server.answer, server.more_headers = f": wait\n\ndata: {json.dumps(event)}\n\n", EVENTS
+    with pytest.raises(ModelFault) as caught:
+        await reply_of(server, format_, Heard())
+
+    assert (caught.value.kind, caught.value.maybe_billed) == (kind, False)
+
+
+@pytest.mark.parametrize("kind", ["text/html", "text/plain; charset=utf-8"])
+async def test_a_stream_is_known_under_another_name(server: RawServer, kind: str) -> None:
+    server.answer, server.more_headers = streamed("chat", plain("chat")), {"content-type": kind}
+    assert (await reply_of(server, "chat", Heard())).text == "ok"
+
+    server.answer = "<html>Log in first.</html>"
+    with pytest.raises(ModelFault) as caught:
+        await reply_of(server, "chat", Heard())
+    assert caught.value.kind == "malformed"
+
+
+async def test_a_server_that_says_all_and_does_not_close_is_not_waited_for(
+    server: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aurea.models.wires.reader.LAST_S", 0.05)
+    said = streamed("chat", answer({"content": "ok"}, usage=USED)).removesuffix("data: [DONE]\n\n")
+    server.answer, server.more_headers = said, {**EVENTS, "content-length": "100000"}
+    reply = await reply_of(server, "chat", Heard())
+
+    assert (reply.text, reply.usage.output_tokens) == ("ok", 5)
+
+
+async def test_a_last_piece_that_repeats_the_whole_is_not_said_twice(server: RawServer) -> None:
+    message = {"role": "assistant", "content": "So be it."}
+    last = {"choices": [{"index": 0, "delta": {}, "message": message, "finish_reason": "stop"}]}
+    pieces_ = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in ("So ", "be it.")]
+    server.more_headers = EVENTS
+    for events_ in ([*pieces_, last], [last]):
+        server.answer = "".join(f"data: {json.dumps(event)}\n\n" for event in events_)
+        assert (await reply_of(server, "chat", Heard())).text == "So be it."
+
+
 @pytest.mark.parametrize("format_", FORMATS)
 async def test_a_server_that_answers_at_once_is_asked_once_and_then_for_no_more_streams(
     server: RawServer, format_: str

@@ -66,7 +66,8 @@ class ChatGatherer(Gatherer):
         for choice in event.get("choices") or ():
             if isinstance(choice, dict) and not choice.get("index"):
                 refuse(choice.get("error"))
-                self._add_delta(mapping(choice.get("delta")) or mapping(choice.get("message")))
+                whole = {} if len(self._message) > 1 else mapping(choice.get("message"))
+                self._add_delta(mapping(choice.get("delta")) or whole)
                 self._finish = choice.get("finish_reason") or self._finish
         self.ended = self.ended or self._finish is not None
 

@@ -22,6 +22,7 @@ from aurea.models.wires.sse import DONE, events
 
 STREAM = "text/event-stream"
 REST_S = 0.5  # for the end of a body after the end of what it says; then the connection is closed instead of kept
+LAST_S = 5.0  # for what may follow on a whole answer, as what was used, where no server says that it is done
 _NOT_OURS = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
 
 
@@ -73,7 +74,7 @@ class StreamReader(httpx2.AsyncClient):
             return await super().send(request, stream=stream, **more)
         response = await super().send(request, stream=True, **more)
         try:
-            if not response.is_success or STREAM not in response.headers.get("content-type", ""):
+            if not response.is_success or "json" in response.headers.get("content-type", ""):
                 await response.aread()
                 call.plain = response.is_success
                 return response
@@ -84,9 +85,8 @@ class StreamReader(httpx2.AsyncClient):
 
 
 async def _whole(call: Streaming, response: httpx2.Response) -> httpx2.Response:
-    call.begun = True
     try:
-        await _gather(call.gatherer, response)
+        await _gather(call, response)
         status, document = response.status_code, call.gatherer.document()
     except ErrorEvent as error:
         status, document = error.status, error.body
@@ -100,19 +100,32 @@ async def _whole(call: Streaming, response: httpx2.Response) -> httpx2.Response:
     )
 
 
-async def _gather(gatherer: Gatherer, response: httpx2.Response) -> None:
-    arriving = _signed(gatherer, response)
+async def _gather(call: Streaming, response: httpx2.Response) -> None:
+    gatherer, arriving = call.gatherer, _signed(call.gatherer, response)
     async with aclosing(events(arriving)) as said:
-        async for data in said:
+        while not gatherer.over and (data := await _next(said, LAST_S if gatherer.ended else None)) is not None:
             _take(gatherer, data)
-            if gatherer.over:
-                break
-    if not gatherer.ended:
+            call.begun = True
+    if gatherer.over:
+        with suppress(httpx2.HTTPError, TimeoutError):
+            async with asyncio.timeout(REST_S):
+                async for _ in arriving:
+                    pass
+    elif not gatherer.ended and not call.begun and STREAM not in response.headers.get("content-type", ""):
+        raise Broke("malformed", "neither a stream of events nor JSON")
+    elif not gatherer.ended:
         raise Broke("connection", "the answer broke off")
-    with suppress(httpx2.HTTPError, TimeoutError):
-        async with asyncio.timeout(REST_S):
-            async for _ in arriving:
-                pass
+
+
+async def _next(said: AsyncIterator[bytes], seconds: float | None) -> bytes | None:
+    """The next event; None where the stream ends, or where nothing comes for `seconds`."""
+    if seconds is None:
+        return await anext(said, None)
+    try:
+        async with asyncio.timeout(seconds):
+            return await anext(said, None)
+    except TimeoutError:
+        return None
 
 
 async def _signed(gatherer: Gatherer, response: httpx2.Response) -> AsyncIterator[bytes]:
