@@ -62,7 +62,7 @@ def map_part(
     text = mapped(around.code, around.ranked, inside, leave_out=leave_out, others=not planner) if budget else ""
     told = ""
     if text:
-        told = "Definitions that matter most for this, with their lines; it is not the whole repository.\n" + untrusted(
+        told = "What matters most for this, with lines of definitions; it is not the whole repository.\n" + untrusted(
             "map of the repository", text, inside
         )
     return Budgets(map=budget).part("map", "Map of the repository", told)

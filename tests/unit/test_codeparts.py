@@ -102,11 +102,13 @@ async def test_a_spec_says_how_much_of_each_part_is_shown(tmp_path: Path) -> Non
     assert not (tmp_path / "b/tags").exists() and run.state.items, "nothing is read that nobody is shown"
 
 
-async def test_where_there_is_no_code_nothing_is_started_and_nothing_shown(tmp_path: Path) -> None:
+async def test_where_there_is_no_code_nothing_is_started_and_names_are_shown(tmp_path: Path) -> None:
     nobody = ReadingProcess(("/nonexistent/python",))
     items = [{**ITEMS[0], "files": []}]
     _, shown = await told(tmp_path, nobody, {"README.md": "# x\n"}, items=items)
-    assert not {"map", "contracts", "relevant"} & set(shown["tax", "coder"]) and not (tmp_path / "tags").exists()
+    first = shown["tax", "coder"]
+    assert not {"contracts", "relevant"} & set(first) and not (tmp_path / "tags").exists()
+    assert 'map of the repository">\nwithout definitions:\n  README.md\n</untrusted>' in first["map"].text
 
 
 @pytest.mark.parametrize(("context", "fault"), [

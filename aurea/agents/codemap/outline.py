@@ -11,6 +11,7 @@ from aurea.ports import Code, Definition, SourceFile
 LINE = 120  # characters of a line
 FADING = 0.15  # how much less each further definition of the same file counts
 OTHERS = 0.1  # the part of the room that paths without definitions may take
+NAMES, ALL_NAMES = 6, 40  # names of a folder: beside code, and where there is none that can be read
 WORST = 1e-7  # what counts less than that is not worth its line
 
 
@@ -19,7 +20,8 @@ def mapped(code: Code, ranked: Ranked, room: int, *, leave_out: Collection[str] 
 
     `others`: with the paths of files that have no definitions, in a short form.
     """
-    also = _others(code.others, int(room * OTHERS)) if others else ""
+    some = (int(room * OTHERS), NAMES) if code.files else (room, ALL_NAMES)
+    also = _others(code.others, *some) if others else ""
     late = f"[{code.unread} more files of code could not be read in time]" if code.unread else ""
     room -= len(also) + len(late) + 2
     by_path = {file.path: file for file in code.files}
@@ -82,14 +84,14 @@ def _line(one: Definition) -> str:
     return f"{one.line:5} {'  ' * one.depth}{text}"
 
 
-def _others(paths: Sequence[str], room: int) -> str:
+def _others(paths: Sequence[str], room: int, most: int) -> str:
     """Files without definitions: those of a folder on one line, the outer folders first."""
     folders: dict[str, list[str]] = {}
     for path in sorted(paths, key=lambda path: (path.count("/"), path)):
         folders.setdefault(str(PurePosixPath(path).parent), []).append(PurePosixPath(path).name)
     lines = ["without definitions:"]
     for folder, names in folders.items():
-        some = names if len(names) <= 6 else [*names[:4], f"and {len(names) - 4} more"]
+        some = names if len(names) <= most else [*names[: most - 2], f"and {len(names) - most + 2} more"]
         lines.append(f"  {'' if folder == '.' else f'{folder}/: '}{', '.join(some)}")
     while len(lines) > 1 and sum(len(line) + 1 for line in lines) > room:
         lines.pop()
