@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from aurea.delivery.context import Run
-from aurea.domain.caps import RUN, Cap, limit_of
+from aurea.domain.caps import RUN, limit_of
 from aurea.domain.effective import effective_spec
 from aurea.domain.errors import AureaError, BudgetReached, Permanent
 from aurea.domain.events import ItemMoved, QuestionAnswered, QuestionAsked, QuestionWithdrawn
@@ -55,7 +56,8 @@ async def _ask_for_money(run: Run, item: str | None, fault: BudgetReached) -> st
     why = [*_so_far(run, item), f"To go on: {fault.remedy.replace('RUN', run.id)}, or answer here."]
     if cap.scope == "day":
         why.append(f"From 00:00 UTC on `aurea resume {run.id}` goes on without an answer.")
-    await run.record(_asked(run, name, "budget", fault.message, "\n".join(why), about, cap=cap), item=about)
+    question = _asked(run, name, "budget", fault.message, "\n".join(why), about, cap=cap, role=fault.role or None)
+    await run.record(question, item=about)
     return name
 
 
@@ -103,13 +105,13 @@ async def withdraw(run: Run, question: str, reason: str) -> None:
 
 
 def _asked(
-    run: Run, name: str, kind: QuestionKind, title: str, why: str, item: str | None = None, *, cap: Cap | None = None
+    run: Run, name: str, kind: QuestionKind, title: str, why: str, item: str | None = None, **more: Any
 ) -> QuestionAsked:
     """A question with what follows where nobody answers it in time, and when."""
     until = deadline(run.clock.now(), run.spec.answer_within_s)
     default = DEFAULTS[kind]
     return QuestionAsked(
-        question=Question(id=name, kind=kind, item=item, title=title, why=why, default=default, deadline=until, cap=cap)
+        question=Question(id=name, kind=kind, item=item, title=title, why=why, default=default, deadline=until, **more)
     )
 
 

@@ -71,15 +71,18 @@ class SetupFailed(Blocked):
 
 
 class BudgetReached(Permanent):
-    """The next model call does not fit under `cap` (None: the run's budget): its limit, and what the call may cost."""
+    """The next model call, of `role`, does not fit under `cap` (None: the run's): its limit, and what the call may cost."""
 
-    def __init__(self, message: str, *, limit_usd: float, needed_usd: float, cap: Cap | None = None) -> None:
+    def __init__(
+        self, message: str, *, limit_usd: float, needed_usd: float, cap: Cap | None = None, role: str = ""
+    ) -> None:
         key = "budget_usd" if cap is None else cap.key
         change = "--budget USD" if key == "budget_usd" else f"--set {key}=USD"
         super().__init__(message, remedy=f"raise it with `aurea resume RUN {change}`")
         self.limit_usd = limit_usd
         self.needed_usd = needed_usd
         self.cap = cap
+        self.role = role
 
 
 class IllegalMove(Permanent):

@@ -120,7 +120,8 @@ def deadline(asked: datetime, within: float | str) -> datetime | None:
 
 
 class Question(Value):
-    """A question raised to a person. `item` is the work item it is about, where it is about one, `cap` the budget.
+    """A question raised to a person. `item` is the work item it is about, where it is about one; `cap` is the budget
+    that was reached, `role` whose call did not fit.
 
     Where nobody has answered at `deadline`, `default` is the answer; without a deadline it waits for ever.
     """
@@ -132,7 +133,8 @@ class Question(Value):
     why: str
     default: str | None = None
     deadline: AwareDatetime | None = None
-    cap: Cap | None = Field(default=None, exclude_if=lambda value: value is None)  # came later
+    cap: Cap | None = Field(default=None, exclude_if=lambda value: value is None)  # came later, as did the next
+    role: str | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @property
     def choices(self) -> tuple[str, ...]:

@@ -164,7 +164,7 @@ class BudgetClient:
             raise
         if not fits:
             await self._settle(claim, 0.0)
-            raise reached(cap, limit, spent + self._day.held, claim.usd)
+            raise reached(cap, limit, spent + self._day.held, claim)
 
     async def _settle(self, claim: Claim, usd: float, *, in_doubt: bool = False) -> None:
         # A settlement on its way to the ledger is not called back: the caller's cancellation must not count it twice.

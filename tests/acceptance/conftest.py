@@ -67,6 +67,7 @@ class ModelServer:
     delay: float = 0.0
     asked: list[Asked] = field(default_factory=list)
     status: Callable[[Asked], tuple[int, dict[str, str], dict[str, Any]] | None] = lambda asked: None
+    tokens: Callable[[Asked], tuple[int, int]] = lambda asked: (100, 10)
     url: str = ""
 
     def answer(self, asked: Asked) -> tuple[int, dict[str, str], dict[str, Any]]:
@@ -81,7 +82,8 @@ class ModelServer:
                 for number, (name, arguments) in enumerate(said)
             ]
         choice = {"index": 0, "message": message, "finish_reason": "stop" if isinstance(said, str) else "tool_calls"}
-        usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
+        prompt, completion = self.tokens(asked)
+        usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
         document = {"id": "x", "object": "chat.completion", "created": 1, "model": asked.body["model"]}
         return 200, {}, {**document, "choices": [choice], "usage": usage}
 

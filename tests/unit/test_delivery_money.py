@@ -44,7 +44,7 @@ class Till:
             if self._paid_from(cap, assignment) and limit is not None and limit <= self.used:
                 if assignment.role != "reviewer":
                     await self._hand_in(assignment)
-                raise BudgetReached(f"{cap} is used up", limit_usd=limit, needed_usd=0.1, cap=cap)
+                raise BudgetReached(f"{cap} is used up", limit_usd=limit, needed_usd=0.1, cap=cap, role=assignment.role)
         self.calls.append(f"{assignment.item}:{assignment.role}")
         if assignment.role == "reviewer":
             return APPROVE
@@ -142,6 +142,25 @@ async def test_the_cap_of_a_role_keeps_back_those_that_need_it(tmp_path: Path):
     assert states(run) == {"a": "waiting_human", "b": "ready", "d": "complete"}
     answer(run, "switch_model", model="small")
     assert (run.state.questions, effective_spec(run.state).roles["coder"].model) == ({}, "small")
+
+
+@pytest.mark.parametrize(
+    ("roles", "after"),
+    [
+        ({}, {"model": "small", "coder": None, "reviewer": None}),
+        ({"coder": "dear", "reviewer": "wise"}, {"model": "small", "coder": "small", "reviewer": "wise"}),
+    ],
+    ids=["the run's model", "a model of its own"],
+)
+async def test_another_model_is_that_of_the_call_that_did_not_fit(
+    tmp_path: Path, roles: dict[str, str], after: dict[str, str | None]
+):
+    run = start(tmp_path, Till(Cap(scope="run"), used=5.0), roles=roles)
+    await deliver(run)
+    answer(run, "switch_model", model="small")
+    spec = effective_spec(run.state)
+    own = {role: spec.roles[role].model if role in spec.roles else None for role in ("coder", "reviewer")}
+    assert {"model": spec.model, **own} == after
 
 
 async def test_reviews_without_money_wait_and_are_not_made_up(tmp_path: Path):
