@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from aurea.domain import events as ev
+from aurea.domain.caps import RUN, limit_of
+from aurea.domain.effective import effective_spec
 from aurea.domain.evidence import Cost
 from aurea.domain.lifecycle import ItemState
 from aurea.domain.state import Item, RunState
@@ -86,10 +88,11 @@ class Board:
 
 def headline(state: RunState, now: datetime, planning: str = "no plan yet") -> str:
     """A run in one line: what landed, how long, money against the budget, tokens."""
-    cost, limit = state.cost, _setting(state, "budget_usd")
+    cost = state.cost
+    limit = limit_of(effective_spec(state), RUN) if state.created else None
     done = sum(1 for item in state.items.values() if item.state is ItemState.COMPLETE)
     plan = f"{done}/{len(state.items)} landed" if state.items else planning
-    spent = money(cost.usd) + (f" of {money(float(limit))}" if isinstance(limit, (int, float)) else "")
+    spent = money(cost.usd) + (f" of {money(limit)}" if limit is not None else "")
     elapsed = duration((now - state.started).total_seconds()) if state.started else "0.0s"
     project = state.created.project if state.created else state.id
     tokens = f"{count(_tokens(cost))} tokens"

@@ -11,7 +11,7 @@ from aurea.reporting.text import money
 from surfaces.cli import context
 
 if TYPE_CHECKING:
-    from aurea.domain.spec import Spec
+    from aurea.domain.spec import Budgets, Spec
     from aurea.intake.resolve import Resolved
 
 
@@ -26,6 +26,8 @@ def print_plan(resolved: Resolved, *, json: bool) -> None:
     limit = document["budget_usd"]
     budget = "no limit" if limit == "none" else f"at most {money(limit)}"
     print(f"provider    {resolved.provider}, model {resolved.model}; {budget}; {document['concurrency']} items at once")
+    if caps := _caps(resolved.spec.budgets):
+        print(f"budgets     {caps}")
     print("roles       " + ", ".join(f"{role} {model}" for role, model in document["roles"].items()))
     if document["template"] != "loop":
         print(f"template    {document['template']}: {_words(document['line'])}")
@@ -87,6 +89,7 @@ def plan_document(resolved: Resolved) -> dict[str, Any]:
         "provider": resolved.provider,
         "model": resolved.model,
         "budget_usd": spec.budget_usd,
+        "budgets": spec.budgets.model_dump(mode="json"),
         "concurrency": spec.concurrency,
         "template": spec.route.name,
         "line": [list(group) for group in spec.route.line],
@@ -112,3 +115,10 @@ def plan_document(resolved: Resolved) -> dict[str, Any]:
         else [{**items[name].model_dump(mode="json"), "depth": depth[name], **_own_line(spec, name)} for name in order],
         "critical_path": critical_path(edges),
     }
+
+
+def _caps(budgets: Budgets) -> str:
+    """The caps beside that of the run, in words; empty where there are none."""
+    limits = {"each item": budgets.item_usd, **{f"item {name}": usd for name, usd in budgets.items.items()}}
+    limits |= {f"role {name}": usd for name, usd in budgets.roles.items()} | {"all runs of a day": budgets.day_usd}
+    return ", ".join(f"{what} {money(usd)}" for what, usd in limits.items() if usd != "none")
