@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aurea.domain.errors import Blocked
+from aurea.domain.errors import Blocked, Permanent
 from aurea.domain.events import Difference, Draft, ReplayDrifted
 from aurea.domain.messages import ModelReply, ModelRequest
 from aurea.models.asked import PartsOf, asked, differences
@@ -28,14 +28,13 @@ class ReplayClient:
         self._parts = parts
 
     async def complete(self, request: ModelRequest) -> ModelReply:
-        """The recorded answer, after its delay; `Blocked` where the cassette has none for this place."""
+        """The recorded answer, after its delay; `Blocked` where the cassette has none (`Permanent` for a guardian)."""
         key = request.address.key
         answer = self._cassette.answers.get(key)
         if answer is None:
-            raise Blocked(
-                f"the cassette {self._cassette.path} has no answer for {place(key)}",
-                remedy=self._remedy(key),
-            )
+            # When a guardian looks depends on the clock, and nobody waits for what it says.
+            fault = Permanent if request.address.role == "guardian" else Blocked
+            raise fault(f"the cassette {self._cassette.path} has no answer for {place(key)}", remedy=self._remedy(key))
         await self._look(request)
         if answer.delay_s > 0:
             await self._clock.sleep(answer.delay_s)

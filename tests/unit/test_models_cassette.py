@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aurea.domain.errors import Blocked, UsageError
+from aurea.domain.errors import Blocked, Permanent, UsageError
 from aurea.domain.messages import Usage
 from aurea.ledger.book import Book
 from aurea.models.cassette import MOST_FAULTS, Answer, RecordedCall, read_cassette, write_answer, write_header
@@ -108,6 +108,13 @@ async def test_a_missing_answer_blocks_and_says_what_to_do(
 
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+async def test_a_guardian_that_looks_at_another_moment_than_then_holds_nobody_up(tmp_path: Path, book: Book) -> None:
+    request = asking(item="storage", conversation="guardian-2")
+    request = request.model_copy(update={"address": request.address.model_copy(update={"role": "guardian"})})
+    with pytest.raises(Permanent, match="no answer for item 'storage', attempt 1, conversation 'guardian-2'"):
+        await replay(written(tmp_path, SMALL), book).complete(request)
 
 
 @pytest.mark.parametrize(
