@@ -11,15 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aurea.domain.errors import Transient
+from aurea.domain.events import BudgetReserved, BudgetSettled
 from aurea.domain.messages import ModelReply
+from aurea.domain.spec import Spec
+from aurea.ledger.book import Book
 from aurea.models.faults import ModelFault
 from aurea.models.hearing import heard_by
 from aurea.models.providers import PROVIDERS, Endpoint
+from aurea.models.registry import build_client
 from aurea.models.wires.base import VendorWire
 from aurea.models.wires.gather import ChatGatherer
 from aurea.models.wires.sse import events
+from aurea.testing.clock import SimulatedClock
+from aurea.testing.drafts import created
+from aurea.testing.store import MemoryEventStore
 from raw_server import RawServer
 from streams import pieces, streamed
+from talk import KEY
 from wire_formats import ANSWERS, FORMATS, asked, content, output, parts, plain, wire_of
 
 EVENTS = {"content-type": "text/event-stream; charset=utf-8"}
@@ -325,6 +333,36 @@ def wire_of_endpoint(there: Endpoint, wish: Any) -> VendorWire:
     wire = wire_at(there, stream=wish)
     assert isinstance(wire, VendorWire)
     return wire
+
+
+async def test_every_dropped_stream_is_paid_in_full_and_the_answer_as_it_is(server: RawServer) -> None:
+    clock = SimulatedClock()
+    book = Book(MemoryEventStore(), clock)
+    book.append("run-1", [created()])
+    spec = Spec.model_validate(
+        {"project": "p", "objective": "o", "checks": [], "unproven": True, "budget_usd": 5, "stream": True}
+    )
+    environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"{server.url}/v1"}
+    whole = streamed("chat", answer({"content": "ok"}, usage=USED))
+    tries: list[int] = []
+
+    def seen() -> None:
+        tries.append(int(server.headers["x-aurea-try"]))
+        server.answer = begun("chat") if tries[-1] < 3 else whole
+
+    server.seen, server.more_headers = seen, EVENTS
+    client = build_client(run="run-1", ledger=book, clock=clock, spec=spec, environ=environ)
+    assert (await client.complete(asked("chat"))).text == "ok"
+    await client.close()
+    facts = [event.fact for event in book.events("run-1")]
+    held = [fact.usd for fact in facts if isinstance(fact, BudgetReserved)]
+    settled = [(fact.in_doubt, fact.usd) for fact in facts if isinstance(fact, BudgetSettled)]
+    book.close()
+
+    assert tries == [1, 2, 3]
+    assert [doubt for doubt, _ in settled] == [True, True, False]
+    assert [usd for _, usd in settled[:2]] == held[:2]
+    assert 0 < settled[2][1] < held[2]
 
 
 async def test_what_a_stream_does_not_count_is_estimated(server: RawServer) -> None:
