@@ -190,7 +190,7 @@ async def test_the_process_ends_with_its_owner(tmp_path: Path, process: ReadingP
     assert not Path(f"/proc/{pid}").exists()
     program = (
         "import asyncio, os\nfrom aurea.adapters.codemap.process import ReadingProcess\n"
-        "async def main():\n    p = ReadingProcess()\n    await p.read('a.py', b'x = 1')\n"
+        "async def main():\n    p = ReadingProcess()\n    await p.read([('a.py', b'x = 1')], 1e9)\n"
         "    print(p._process.pid, flush=True)\n    os._exit(0)\nasyncio.run(main())\n"
     )
     child = await asyncio.create_subprocess_exec(

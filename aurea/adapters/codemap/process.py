@@ -28,21 +28,30 @@ class ReadingProcess:
         self._file_s = file_s
         self._process: asyncio.subprocess.Process | None = None
 
-    async def read(self, path: str, source: bytes) -> Any:
-        """The tags of a file; None where it is not to be read or cannot be."""
-        process = self._process or await self._start()
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            async with asyncio.timeout(self._file_s):
-                process.stdin.write(json.dumps({"path": path, "size": len(source)}).encode() + b"\n" + source)
-                await process.stdin.drain()
-                return json.loads(await process.stdout.readline())
-        except (TimeoutError, OSError, ValueError):
-            await self.close()
-            return None
-        except BaseException:
-            await self.close()
-            raise
+    async def read(self, files: Sequence[tuple[str, bytes]], until: float) -> list[Any]:
+        """The tags of files, given as path and content, in their order; None for what is not to be read or cannot be.
+
+        Fewer where the loop's clock comes to `until`. `CannotStart` where there is no process.
+        """
+        found: list[Any] = []
+        loop = asyncio.get_running_loop()
+        while len(found) < len(files) and loop.time() < until:
+            process = self._process or await self._start()
+            feeding = asyncio.ensure_future(_feed(process, files[len(found) :]))
+            try:
+                while len(found) < len(files) and loop.time() < until:
+                    async with asyncio.timeout(self._file_s):
+                        found.append(json.loads(await _line(process)))
+            except (TimeoutError, OSError, ValueError):
+                found.append(None)
+                await self.close()
+            finally:
+                whole = feeding.done() and len(found) == len(files)
+                feeding.cancel()
+                await asyncio.gather(feeding, return_exceptions=True)
+                if not whole:  # what it was given last, nobody would ask for
+                    await self.close()
+        return found
 
     async def close(self) -> None:
         """End the process: it holds nothing that would be lost."""
@@ -70,3 +79,16 @@ class ReadingProcess:
         except OSError as fault:
             raise CannotStart from fault
         return self._process
+
+
+async def _feed(process: asyncio.subprocess.Process, files: Sequence[tuple[str, bytes]]) -> None:
+    """Give it files ahead of its answers, so that neither waits for the other."""
+    assert process.stdin is not None
+    for path, source in files:
+        process.stdin.write(json.dumps({"path": path, "size": len(source)}).encode() + b"\n" + source)
+        await process.stdin.drain()
+
+
+async def _line(process: asyncio.subprocess.Process) -> bytes:
+    assert process.stdout is not None
+    return await process.stdout.readline()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,17 +64,16 @@ class TreeSitterReader:
 
     async def _fresh(self, tree: str, files: Sequence[TreeFile]) -> dict[str, Any]:
         """The tags of files that were not read before, as many as there is time for."""
-        ends = time.monotonic() + self._tree_s
+        ends = asyncio.get_running_loop().time() + self._tree_s
         found: dict[str, Any] = {}
         try:
-            for batch in _batches(files):
-                if time.monotonic() > ends:
+            for batch in _batches(list({_key(file): file for file in files}.values())):
+                if asyncio.get_running_loop().time() > ends:
                     break
                 contents = await self._repository.read_many(tree, [file.path for file in batch])
-                for file in batch:
-                    source = contents[file.path]
-                    if _key(file) not in found and source is not None and time.monotonic() <= ends:
-                        found[_key(file)] = await self._process.read(file.path, source)
+                there = [(file, source) for file in batch if (source := contents[file.path]) is not None]
+                tags = await self._process.read([(file.path, source) for file, source in there], ends)
+                found |= {_key(file): one for (file, _), one in zip(there, tags, strict=False)}
         except CannotStart:
             pass
         if found:
