@@ -50,19 +50,21 @@ class Shared:
         if self.path is None:
             self._own.tidy(now, self._window, _alive)
             return act(self._own, now)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
-            if not _locked(file.fileno()):
+        handle = _opened(self.path)
+        try:
+            if not _locked(handle):
                 return None
-            before = file.read()
+            before = os.read(handle, os.fstat(handle).st_size)
             traffic = Traffic.read(before.decode("utf-8", "replace"))
             traffic.tidy(now, self._window, _alive)
             result = act(traffic, now)
             text = traffic.write().encode()
             if text != before:
-                os.pwrite(file.fileno(), text, 0)  # what is left of a longer text is not read, should we die here
-                file.truncate(len(text))
+                os.pwrite(handle, text, 0)  # what is left of a longer text is not read, should we die here
+                os.ftruncate(handle, len(text))
             return result
+        finally:
+            os.close(handle)
 
 
 class _Turn(NamedTuple):
@@ -215,6 +217,15 @@ class LimitsClient:
         with suppress(OSError):  # what was answered is not lost for a full disk
             while not shared.change(self._clock.monotonic(), done):
                 await self._clock.sleep(SOON_S)
+
+
+def _opened(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags, 0o600)
 
 
 def _locked(handle: int) -> bool:

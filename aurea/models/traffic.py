@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from bisect import insort
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from aurea.domain.spec import ProviderLimits
 
@@ -15,17 +17,27 @@ LEASE_S = 900.0  # no call takes longer: what stands there beyond that was left 
 LONGEST_PAUSE_S = 300.0  # a server that asks for more is taken to be out for now
 STORM = 5  # refusals in a row after which everybody pauses, and one call at a time asks how things stand
 STORM_PAUSES = (1.0, 30.0)  # how long at first, and at most
+GRAINS = 60  # entries in which many requests of a window are counted: what comes free is known to a sixtieth of it
 FORGET_S = 900.0  # so long after a refusal it says nothing any more
 
 
-@dataclass
-class Entry:
-    """One request that was let through: its process, when, and the tokens it takes at most, or took."""
+class Call(NamedTuple):
+    """A request under way: its process, when it was let through, and the tokens it takes at most."""
 
     process: int
     at: float
     tokens: int
-    running: bool = True
+
+
+class Past(NamedTuple):
+    """Requests of the window that have ended: when the last of them was let through, how many, and their tokens."""
+
+    at: float
+    requests: int
+    tokens: int
+
+
+NONE = Past(-math.inf, 0, 0)
 
 
 @dataclass
@@ -37,7 +49,8 @@ class Traffic:
     `refused_since`, the last was at `refused_at`.
     """
 
-    sent: dict[str, Entry] = field(default_factory=dict)
+    running: dict[str, Call] = field(default_factory=dict)
+    past: list[Past] = field(default_factory=list)
     width: float | None = None
     cut_at: float = -math.inf
     quiet_until: float = -math.inf
@@ -50,26 +63,26 @@ class Traffic:
         """What `write` wrote; nothing known where that cannot be read. What follows the first document is left over."""
         try:
             data, _ = json.JSONDecoder().raw_decode(text)
-            data["sent"] = {name: Entry(*values) for name, values in data["sent"].items()}
+            data["running"] = {name: Call(*values) for name, values in data["running"].items()}
+            data["past"] = [Past(*values) for values in data["past"]]
             return cls(**data)
         except (ValueError, TypeError, KeyError, AttributeError):
             return cls()
 
     def write(self) -> str:
         """Itself as one line of text."""
-        sent = {name: (e.process, round(e.at, 3), e.tokens, e.running) for name, e in self.sent.items()}
-        return json.dumps({**vars(self), "sent": sent}, separators=(",", ":")) + "\n"
+        return json.dumps(vars(self), separators=(",", ":")) + "\n"
 
     def tidy(self, now: float, window: float, alive: Callable[[int], bool]) -> None:
         """Forget what does not matter any more, and mend what another boot of the machine or a crash has left."""
-        kept = {}
-        for name, entry in self.sent.items():
-            entry.at = min(entry.at, now)
-            if entry.running and (now - entry.at > LEASE_S or not alive(entry.process)):
-                entry.running = False
-            if entry.running or now < entry.at + window:
-                kept[name] = entry
-        self.sent = kept
+        for name, call in list(self.running.items()):
+            if call.at > now:
+                self.running[name] = call._replace(at=now)
+            if now - call.at > LEASE_S or not alive(call.process):
+                self._end(name, None)
+        self.past = _fewer(
+            [past._replace(at=min(past.at, now)) for past in self.past if now < past.at + window], window
+        )
         if self.quiet_until > now + LONGEST_PAUSE_S * 1.2 or self.refused_at > now or self.cut_at > now:
             self.quiet_until = self.refused_since = self.refused_at = self.cut_at = -math.inf
         if now - self.refused_at > FORGET_S:
@@ -78,27 +91,38 @@ class Traffic:
     def wait(self, now: float, tokens: int, limits: ProviderLimits, window: float) -> float:
         """Seconds until a call of that many tokens may go, as far as can be told; 0: now; `inf`: when one has ended."""
         waits = [self.quiet_until - now, 0.0]
-        running = sum(entry.running for entry in self.sent.values())
         widest = min(limits.concurrency or math.inf, math.inf if self.width is None else max(1.0, self.width))
         widest = 1 if self.refusals >= STORM else widest
-        if running + 1 > widest:
+        if len(self.running) + 1 > widest:
             waits.append(math.inf)
-        inside = sorted((e for e in self.sent.values() if now < e.at + window), key=lambda e: e.at)
-        if limits.requests_per_minute is not None and len(inside) >= limits.requests_per_minute:
-            waits.append(inside[-limits.requests_per_minute].at + window - now)
+        if limits.requests_per_minute is not None or limits.tokens_per_minute is not None:
+            waits += self._full(now, tokens, limits, window)
+        return max(waits)
+
+    def _full(self, now: float, tokens: int, limits: ProviderLimits, window: float) -> Iterator[float]:
+        """For how long what the window has seen leaves no room."""
+        running = [(call.at, 1, call.tokens, True) for call in self.running.values()]
+        seen = sorted([*running, *((*past, False) for past in self.past)])
+        inside = [entry for entry in seen if now < entry[0] + window]
+        if limits.requests_per_minute is not None:
+            many = sum(requests for _, requests, _, _ in inside) - limits.requests_per_minute
+            for at, requests, _, _ in inside:
+                if many < 0:
+                    break
+                many -= requests
+                yield at + window - now
         if limits.tokens_per_minute is not None:
-            room = limits.tokens_per_minute - sum(entry.tokens for entry in inside)
-            for entry in inside:
+            room = limits.tokens_per_minute - sum(taken for _, _, taken, _ in inside)
+            for at, _, taken, under_way in inside:
                 if room >= min(tokens, limits.tokens_per_minute):  # one larger than the limit itself goes alone
                     break
-                room += entry.tokens
+                room += taken
                 # One under way may turn out to take far less than it may.
-                waits.append(math.inf if entry.running else entry.at + window - now)
-        return max(waits)
+                yield math.inf if under_way else at + window - now
 
     def enter(self, name: str, process: int, now: float, tokens: int) -> None:
         """The call `name` goes."""
-        self.sent[name] = Entry(process, now, tokens)
+        self.running[name] = Call(process, round(now, 3), tokens)
 
     def answered(self, name: str, tokens: int | None = None) -> None:
         """The call `name` was answered, with that many tokens; one more at once where there had been refusals."""
@@ -116,7 +140,7 @@ class Traffic:
         self.refused_at = now
         # Once for all that were under way together, and not for the one that asks in a storm.
         if self.refusals <= STORM and (entry is None or entry.at > self.cut_at):
-            running = 1 + sum(other.running for other in self.sent.values())
+            running = 1 + len(self.running)
             self.width = max(1.0, min(running, self.width or math.inf) / 2)
             self.cut_at = now
         pause = self._pause() * (0.5 + dice)
@@ -126,7 +150,7 @@ class Traffic:
 
     def withdrawn(self, name: str) -> None:
         """The call `name` was let through, and has sent nothing."""
-        self.sent.pop(name, None)
+        self.running.pop(name, None)
 
     def ended(self, name: str) -> None:
         """The call `name` ended in a way that says nothing about capacity."""
@@ -140,9 +164,20 @@ class Traffic:
         first, most = STORM_PAUSES
         return min(most, first * 2.0 ** min(self.refusals - STORM, 16)) if self.refusals >= STORM else 0.0
 
-    def _end(self, name: str, tokens: int | None) -> Entry | None:
-        entry = self.sent.get(name)
-        if entry is not None:
-            entry.running = False
-            entry.tokens = entry.tokens if tokens is None else tokens
-        return entry
+    def _end(self, name: str, tokens: int | None) -> Call | None:
+        call = self.running.pop(name, None)
+        if call is not None:
+            insort(self.past, Past(call.at, 1, call.tokens if tokens is None else tokens))
+        return call
+
+
+def _fewer(past: list[Past], window: float) -> list[Past]:
+    """The same requests in at most about `GRAINS` entries: those of one moment together, as late as the last of them."""
+    if len(past) <= GRAINS:
+        return past
+    grains: dict[int, Past] = {}
+    for one in past:
+        moment = int(one.at * GRAINS / window)
+        before = grains.get(moment, NONE)
+        grains[moment] = Past(one.at, before.requests + one.requests, before.tokens + one.tokens)
+    return list(grains.values())

@@ -19,7 +19,7 @@ from aurea.domain.messages import ModelReply, ModelRequest, Usage
 from aurea.domain.spec import ProviderLimits
 from aurea.models.faults import ModelFault, Server, fault
 from aurea.models.limits import LimitsClient
-from aurea.models.traffic import LEASE_S, LONGEST_PAUSE_S, Traffic
+from aurea.models.traffic import GRAINS, LEASE_S, LONGEST_PAUSE_S, Traffic
 from aurea.models.waiting import Waiting
 from aurea.ports import ModelClient
 from aurea.testing.clock import SimulatedClock
@@ -241,7 +241,7 @@ async def test_a_call_that_is_cut_off_or_crashed_holds_no_place(machine: Machine
         await asyncio.sleep(0)
     cut.cancel()
     await asyncio.gather(cut, return_exceptions=True)
-    assert not any(entry.running for entry in machine.traffic().sent.values())
+    assert not machine.traffic().running
 
     assert machine.folder is not None
     (file,) = machine.folder.iterdir()
@@ -253,7 +253,7 @@ async def test_a_call_that_is_cut_off_or_crashed_holds_no_place(machine: Machine
     await client.complete(asking(step=2))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"sent": 3}', '{"surprise": 1}', "\0\0\0"])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"past": 3}', '{"surprise": 1}', "\0\0\0"])
 async def test_a_damaged_file_is_begun_anew(machine: Machine, text: str) -> None:
     client = machine.client(machine.model())
     await client.complete(asking())
@@ -261,7 +261,7 @@ async def test_a_damaged_file_is_begun_anew(machine: Machine, text: str) -> None
     (file,) = machine.folder.iterdir()
     file.write_text(text)
     await client.complete(asking(step=2))
-    assert len(machine.traffic().sent) == 1
+    assert [past.requests for past in machine.traffic().past] == [1]
 
 
 async def test_what_another_boot_of_the_machine_left_holds_nobody_up_for_long(machine: Machine) -> None:
@@ -275,6 +275,24 @@ async def test_what_another_boot_of_the_machine_left_holds_nobody_up_for_long(ma
     file.write_text(left.write())
     await client.complete(asking(step=2))
     assert machine.asked[-1] <= LONGEST_PAUSE_S
+
+
+def test_many_requests_are_counted_in_few_entries_and_none_goes_too_soon() -> None:
+    limits, traffic, now, times = ProviderLimits(requests_per_minute=500, tokens_per_minute=4000), Traffic(), 0.0, []
+    for number in range(1500):
+        traffic.tidy(now, 60.0, lambda _: True)
+        while (wait := traffic.wait(now, 8, limits, 60.0)) > 0:
+            now += wait
+            traffic.tidy(now, 60.0, lambda _: True)
+        traffic.enter(str(number), 1, now, 8)
+        times.append(now)
+        now += 0.01
+        traffic.answered(str(number), 8)
+        assert len(traffic.past) <= GRAINS + 2
+    assert most_in(times, 60.0) == 500
+    alone = 2 * 60.0 + 500 * 0.01  # when the last would go if each were counted by itself
+    assert alone - 0.1 < times[-1] < alone + 2 * 60.0 / GRAINS
+    assert Traffic.read(traffic.write()) == traffic
 
 
 def test_the_file_reads_as_it_was_written_with_anything_behind_it() -> None:
