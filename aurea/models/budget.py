@@ -14,7 +14,7 @@ from aurea.domain.work_facts import CapPassed
 from aurea.models.day import Day
 from aurea.models.faults import ModelFault
 from aurea.models.prices import Prices
-from aurea.models.purse import Claim, Purse, reached
+from aurea.models.purse import Claim, Purse
 from aurea.models.waiting import Waiting
 from aurea.ports import Clock, Ledger, ModelClient
 
@@ -65,6 +65,13 @@ class BudgetClient:
         await self._settle_strays()
         if needed <= 0:
             return await self._inner.complete(request)
+        while True:
+            try:
+                return await self._paid(request, needed)
+            except _Overtaken:  # it may fit later all the same: what the others hold back is rarely all spent
+                continue
+
+    async def _paid(self, request: ModelRequest, needed: float) -> ModelReply:
         place = request.address.key
         began = self._clock.monotonic()
         await self._hold(request, needed)
@@ -158,13 +165,11 @@ class BudgetClient:
             await self._day.look(before=event.seq)
             state = self._ledger.state(self._run)
             spent = state.spent_on.get(cap, 0.0) + self._day.spent
-            fits = spent + self._day.held + state.reserved_usd <= limit
+            if spent + self._day.held + state.reserved_usd > limit:
+                raise _Overtaken(f"{cap}: another run was faster")
         except BaseException:
             await self._settle(claim, 0.0)
             raise
-        if not fits:
-            await self._settle(claim, 0.0)
-            raise reached(cap, limit, spent + self._day.held, claim)
 
     async def _settle(self, claim: Claim, usd: float, *, in_doubt: bool = False) -> None:
         # A settlement on its way to the ledger is not called back: the caller's cancellation must not count it twice.
@@ -199,6 +204,10 @@ class BudgetClient:
     def _release(self, place: Place) -> None:
         self._purse.held.pop(place, None)
         self._freed.set()
+
+
+class _Overtaken(AureaError):
+    """Other runs took the money of the day at the same moment; nothing was sent."""
 
 
 class _Booked:

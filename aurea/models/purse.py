@@ -48,7 +48,7 @@ class Purse:
             spent = self.spent(cap, state)
             if spent + claim.usd > limit:
                 if not (claim.last and self._may_pass(cap, limit, state)):
-                    raise reached(cap, limit, spent, claim)
+                    raise _reached(cap, limit, spent, claim)
                 over.append((cap, limit))
             elif spent + self._held(cap) + self._ahead(cap, claim) + claim.usd > limit:
                 waits = True
@@ -80,7 +80,7 @@ class Purse:
         return cap.scope != "day" and limit > 0 and not taken
 
 
-def reached(cap: Cap, limit: float, spent: float, claim: Claim) -> BudgetReached:
+def _reached(cap: Cap, limit: float, spent: float, claim: Claim) -> BudgetReached:
     """The fault of a call that does not fit under a cap."""
     return BudgetReached(
         f"{cap} is used up: {spent:.4f} of {limit:g} USD are spent, and the next model call may cost {claim.usd:.4f}",

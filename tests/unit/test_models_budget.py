@@ -618,11 +618,18 @@ async def test_what_others_hold_back_is_waited_for_and_counts_as_spent_when_nobo
 
 async def test_of_two_processes_that_were_as_fast_one_takes_its_reservation_back(purse: Purse) -> None:
     purse.limits = {"budgets.day_usd": 3.0}
-    client, gate = gated(purse, ScriptedModel(paid(MTOK)), purse.limits)
+    model = ScriptedModel(paid(MTOK))
+    client, gate = gated(purse, model, purse.limits)
     call = asyncio.create_task(client.complete(big(1)))
     await gate.arrived.wait()
     another(purse, "run-2", 2.5, settled=False)  # between the look and the reservation
     gate.open.set()
-    with pytest.raises(BudgetReached, match="the day"):
+    with pytest.raises(BudgetReached, match=r"2\.5000 of 3 USD"):  # nobody settled it
         await call
-    assert (purse.spent, purse.reserved) == (0, 0)
+    assert (model.requests, purse.spent, purse.reserved) == ([], 0, 0)
+
+    place = {"conversation": "coder", "step": 1}
+    back = BudgetSettled(**place, usd=0.1, reserved=2.5)
+    purse.book.append("run-2", [Draft(fact=back, item="storage", attempt=1)])
+    await client.complete(big(1))
+    assert [one.usd for one in purse.settled()] == [0.0, pytest.approx(2.0)]
