@@ -103,8 +103,9 @@ async def _claims(run: Run, item: str, attempt: Attempt, changes: list[Change]) 
     if report is None:
         return ()
     spec = run.state.item(item).spec
-    tree = {file.path for file in await run.repository.files(sha)}
-    texts = {path: await run.repository.read(sha, path) for path in report_check.named_tests(report) if path in tree}
+    named = set(report_check.named(report))
+    tree = {file.path for file in await run.repository.files(sha)} if named else set()
+    texts = {path: await run.repository.read(sha, path) for path, test in sorted(named) if test and path in tree}
     known = report_check.Known(
         changed=[change.path for change in changes],
         tree=tree,

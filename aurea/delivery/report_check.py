@@ -37,27 +37,7 @@ _HEDGED = re.compile(
     r"once|before|so that|need\w*|expect\w*|mak(?:e|es|ing)|red|broken|skipp\w*|unverified|untested)\b",
     re.IGNORECASE,
 )
-_CODE = (
-    "py",
-    "pyi",
-    "js",
-    "jsx",
-    "ts",
-    "tsx",
-    "mjs",
-    "go",
-    "rs",
-    "java",
-    "kt",
-    "c",
-    "h",
-    "cc",
-    "cpp",
-    "rb",
-    "php",
-    "sh",
-    "md",
-)
+_CODE = re.compile(r"py|pyi|jsx?|tsx?|mjs|go|rs|java|kt|c|h|cc|cpp|rb|php|sh|md")
 _WORD = re.compile(r"[\w./@+-]+(?:::[\w\[\]:.-]+)?")
 _NAMES = frozenset({"node.js", "vue.js", "next.js", "nuxt.js", "react.js", "express.js", "three.js", "d3.js"})
 _PLAIN_WORDS = frozenset(
@@ -79,7 +59,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of an attempt. `texts` are the files in which its report names tests (`named_tests`)."""
+    """What is known of an attempt. `tree` and `texts` are asked for what its report names (`named`) alone."""
 
     changed: Sequence[str]
     tree: Collection[str]
@@ -98,11 +78,6 @@ def check_report(report: Report, known: Known) -> tuple[Finding, ...]:
 def not_borne_out(claims: Sequence[Finding]) -> int:
     """How many of the report's statements were found not to hold."""
     return sum(finding.severity == "minor" for finding in claims)
-
-
-def named_tests(report: Report) -> list[str]:
-    """The files in which the report's evidence names tests, as in `tests/test_a.py::test_b`."""
-    return sorted({path for path, test in _named(report) if test})
 
 
 def _claims(report: Report, known: Known) -> Iterator[Finding]:
@@ -144,17 +119,17 @@ def _kind(command: str, checks: Sequence[Check]) -> str:
 
 def _files(report: Report, known: Known) -> Iterator[Finding]:
     """Files that it says were changed and were not; those that were and that it names nowhere."""
-    named = [path for entry in report.files if (path := _path(entry))]
-    for path in dict.fromkeys(named):
+    listed = [path for entry in report.files if (path := _path(entry))]
+    for path in dict.fromkeys(listed):
         if not any(_covers(path, changed) for changed in known.changed):
             yield _minor("the report names it among its files, and the attempt did not change it", path)
-    if not named:
+    if not listed:
         return
     said = _everything(report)
     silent = [
         changed
         for changed in known.changed
-        if not any(_covers(path, changed) for path in named)
+        if not any(_covers(path, changed) for path in listed)
         and not _TRIVIAL.search(changed)
         and posixpath.basename(changed) not in said
     ]
@@ -166,7 +141,7 @@ def _evidence(report: Report, known: Known) -> Iterator[Finding]:
     """Files and tests that its evidence names and that are not there."""
     ends = {posixpath.basename(path) for path in (*known.tree, *known.changed)}
     there = {*known.tree, *known.changed}
-    for path, test in dict.fromkeys(_named(report)):
+    for path, test in dict.fromkeys(named(report)):
         known_path = path in there or (posixpath.basename(path) in ends and any(p.endswith("/" + path) for p in there))
         if not known_path:
             yield _minor(f"the report's evidence names {_short(path)}, which is not in the tree")
@@ -189,13 +164,19 @@ def _criteria(report: Report, known: Known) -> Iterator[Finding]:
         yield Finding(severity="note", text=text)
 
 
-def _named(report: Report) -> Iterator[tuple[str, str]]:
-    """Paths of code in its evidence, each with the test that it names there, or an empty text."""
+def named(report: Report) -> Iterator[tuple[str, str]]:
+    """Paths of code in a report's evidence, each with the test that is named there (`a.py::test_b`), or an empty text."""
     for criterion in report.criteria:
         for word in _WORD.findall(criterion.get("evidence", "")):
             path, _, rest = word.rstrip(".:-").partition("::")
             stem, dot, suffix = path.rpartition(".")
-            if not dot or not stem or suffix not in _CODE or path.startswith(("/", "@")) or path.lower() in _NAMES:
+            if (
+                not dot
+                or not stem
+                or not _CODE.fullmatch(suffix)
+                or path.startswith(("/", "@"))
+                or path.lower() in _NAMES
+            ):
                 continue
             path = posixpath.normpath(path)
             if not path.startswith(".."):

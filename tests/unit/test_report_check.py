@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aurea.delivery.report_check import MOST, Known, Ran, check_report, named_tests, not_borne_out
+from aurea.delivery.report_check import MOST, Known, Ran, check_report, named, not_borne_out
 from aurea.domain.evidence import Report
 from aurea.domain.spec import Check
 
@@ -48,7 +48,7 @@ def told(said: Report, facts: Known | None = None) -> list[str]:
 
 def test_a_true_report_is_left_in_peace() -> None:
     texts = {"tests/test_storage.py": "class TestAll:\n    def test_restart(self): ...\n"}
-    assert named_tests(report()) == ["tests/test_storage.py"]
+    assert list(named(report())) == [("tests/test_storage.py", "test_restart"), ("storage.py", "")]
     assert told(report(summary="Done. All tests pass."), known(texts=texts)) == []
 
 

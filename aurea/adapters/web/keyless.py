@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from aurea.domain.errors import SearchFailed
@@ -56,7 +57,7 @@ async def _in_thread(call: Callable[[], list[dict[str, Any]]]) -> list[dict[str,
 
 
 def _tell(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
-    if not loop.is_closed():
+    with suppress(RuntimeError):  # the loop has ended meanwhile, and with it whoever asked
         loop.call_soon_threadsafe(act)
 
 
