@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,8 +21,7 @@ def look_at_tools(data: Mapping[str, Any], faults: Faults) -> None:
     servers = dict(_servers(data))
     _names(servers, faults)
     plugins = _plugins(data, faults)
-    if not servers and not plugins:
-        _denied(data, faults)
+    _denied(data, [server.name for server in servers.values()], plugins.values(), faults)
     _rule_of_two(data, servers, plugins, faults)
 
 
@@ -61,11 +60,12 @@ def _plugins(data: Mapping[str, Any], faults: Faults) -> dict[int, Plugin]:
     return found
 
 
-def _denied(data: Mapping[str, Any], faults: Faults) -> None:
-    """Where only Aurea's own tools are given, a name that is none of theirs is a mistake."""
+def _denied(data: Mapping[str, Any], servers: Collection[str], plugins: Iterable[Plugin], faults: Faults) -> None:
+    """A name that is none of Aurea's tools or of a plugin's, and begins with no server's name, is a mistake."""
+    known = {*OWN, *(tool.name for plugin in plugins for tool in plugin.make())}
     for path, name in _deny(data):
-        if name not in OWN:
-            faults.add(path, f"there is no tool {name!r}{did_you_mean(name, OWN)}")
+        if name not in known and not name.startswith(tuple(f"{server}_" for server in servers)):
+            faults.add(path, f"there is no tool {name!r}{did_you_mean(name, known)}")
 
 
 def _deny(data: Mapping[str, Any], role: str | None = None) -> Iterator[tuple[KeyPath, str]]:

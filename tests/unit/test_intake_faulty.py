@@ -75,7 +75,7 @@ LINES = [
     ("mcp: [{name: docs, command: x, roles: [codr]}]", "4:40: mcp.0.roles.0: unknown role 'codr'"),
     ("mcp: [{name: a, command: x}, {name: a, command: y}]", "4:37: mcp.1.name: two servers are named 'a'"),
     ("mcp: [{name: a, command: x, pass_env: [T]}]", "4:7: mcp.0: with the MCP server a the role coder would have"),
-    ("plugins: [nonsense-plugin]", "4:11: plugins.0: plugins: no installed package has the entry point 'nonsense-plug"),
+    ("plugins: [nonsense-plugin]", "4:11: plugins.0: no installed package has the entry point 'nonsense-plug"),
     ("roles: {coder: {deny: [run_shel]}}", "4:24: roles.coder.deny.0: there is no tool 'run_shel'; did you mean 'run_"),
     ("template: graph", "4:11: template: unknown template 'graph'; there are loop, pipeline, single; one of yours"),
     ("setup: npm ci", "4:8: setup: must be a list, not 'npm ci'"),

@@ -25,7 +25,7 @@ MOST_TOOLS = 256
 MOST_PAGES = 32
 RESTARTS = 1
 PROBE_S = 5.0  # how long a server that was late once may take to show that it still answers
-SAID = 1_500  # characters of what a server that cannot be started had printed
+SAID, LAST_WORDS = 1_500, 200  # characters of what a server had printed that cannot be started, and of one that ended
 
 Start = Callable[[tuple[str, ...]], Awaitable[CommandResult]]
 Note = Callable[[McpNoted], Awaitable[None]]
@@ -124,7 +124,7 @@ class SdkToolServer:
             raise SessionLost("it ended, and it was restarted before")
         self._restarts += 1
         await old.close()
-        await self._say("ended", self._printed() or "it gave no reason")
+        await self._say("ended", self._printed(LAST_WORDS) or "it gave no reason")
         try:
             self._session = await self._begun()
         except Blocked as blocked:
@@ -164,13 +164,13 @@ class SdkToolServer:
         where = shlex.join(self.spec.command) if self.spec.command else str(self.spec.url)
         return Blocked(f"the MCP server {self.spec.name!r} cannot be used: {why}", remedy=f"see that it works: {where}")
 
-    def _printed(self) -> str:
+    def _printed(self, most: int = SAID) -> str:
         """How its command ended, and the end of what it printed as errors."""
         said = self._pipes.said
         if said is None:
             return ""
         how = said.reason or f"exit code {said.exit_code}"
-        return f"{how}: {said.output.strip()[-SAID:]}" if said.output.strip() else how
+        return f"{how}: {said.output.strip()[-most:]}" if said.output.strip() else how
 
 
 async def _listed(client: Client) -> list[Tool]:

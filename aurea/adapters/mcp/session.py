@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, TypeVar
 
 from mcp import Client, MCPError
-from mcp.types import Implementation, ToolListChangedNotification
+from mcp.types import CONNECTION_CLOSED, Implementation, ToolListChangedNotification
 
 T = TypeVar("T")
 CLOSES_S = 15.0  # how long a session may take to close before its task is cancelled
@@ -96,8 +96,8 @@ def _answer(asking: asyncio.Future[T]) -> T:
     try:
         return asking.result()
     except MCPError as error:
-        if error.code == -32000:  # what the SDK says where the connection is gone
-            raise SessionLost(error.message) from None
+        if error.code == CONNECTION_CLOSED:
+            raise SessionLost(f"the connection ended ({error.message})") from None
         raise
 
 

@@ -111,7 +111,7 @@ def _loaded(name: str, taken: dict[str, str]) -> Plugin:
     if len(points) != 1:
         there = ", ".join(installed()) or "none"
         many = f"{len(points)} installed packages have" if points else "no installed package has"
-        raise UsageError(f"plugins: {many} the entry point {name!r} of {GROUP}", remedy=f"installed are: {there}")
+        raise UsageError(f"{many} the entry point {name!r} of {GROUP}", remedy=f"installed are: {there}")
     try:
         found = points[0].load()
         plugin = Plugin(name, lambda: _made(found))
