@@ -307,7 +307,7 @@ class Spec(Part):
     max_attempts: Annotated[int, Field(strict=True, ge=1, le=50)] = 5
     review_loops: Annotated[int, Field(strict=True, ge=0, le=50)] = 3
     budget_usd: Annotated[float, Field(strict=True, ge=0)] | Limit = 5.0
-    budgets: Budgets = Budgets()
+    budgets: Budgets = Field(default=Budgets(), exclude_if=lambda value: value == Budgets())
     roles: dict[RoleName, RoleEntry] = Field(default_factory=dict)
     limits: dict[ProviderName, ProviderLimits] = Field(default_factory=dict)
     cache: Switch = False

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import to_jsonable_python
 
 from aurea.domain.spec import Spec
 from aurea.intake.faults import Faults, Place, Places, did_you_mean
@@ -57,7 +58,8 @@ def changes(spec: Spec, flags: Flags, cwd: Path) -> dict[str, Any]:
         tell(wrong.errors(include_url=False), data, faults)
     faults.stop()
     # Keys that came later are left out where they stand at their default.
-    usual = {key: field.default for key, field in Spec.model_fields.items()}
+    fields = {key: Spec.model_fields[key] for key in before.keys() ^ after.keys()}
+    usual = {key: to_jsonable_python(field.get_default(call_default_factory=True)) for key, field in fields.items()}
     before, after = {**usual, **before}, {**usual, **after}
     return {key: value for key, value in after.items() if value != before[key]}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aurea.domain.errors import UsageError
-from aurea.domain.spec import Spec
+from aurea.domain.spec import Budgets, Spec
 from aurea.intake.changes import changes
 from aurea.intake.faults import SpecFaults
 from aurea.intake.layers import Flags
@@ -352,6 +352,20 @@ def test_a_key_that_came_later_may_change_to_and_fro(tmp_path: Path) -> None:
     streamed = go(tmp_path, SPEC + "stream: true\n").spec
     assert changes(streamed, Flags(sets=("stream=auto",)), tmp_path) == {"stream": "auto"}
     assert changes(streamed, Flags(sets=("max_attempts=2",)), tmp_path) == {"max_attempts": 2}
+
+
+def test_caps_on_money_may_change_one_by_one(tmp_path: Path) -> None:
+    bare = go(tmp_path, SPEC).spec
+    assert "budgets" not in bare.model_dump(mode="json")
+    none = {"item_usd": "none", "day_usd": "none", "roles": {}, "items": {}}
+    day = changes(bare, Flags(sets=("budgets.day_usd=5",)), tmp_path)
+    assert day == {"budgets": {**none, "day_usd": 5.0}}
+    more = bare.model_copy(update={"budgets": Budgets.model_validate(day["budgets"])})
+    raised = changes(more, Flags(sets=("budgets.items.storage=2", "budgets.roles.coder=0.5")), tmp_path)
+    assert raised == {"budgets": {**none, "day_usd": 5.0, "items": {"storage": 2.0}, "roles": {"coder": 0.5}}}
+    assert changes(more, Flags(sets=("budgets.day_usd=none",)), tmp_path) == {"budgets": none}
+    with pytest.raises(SpecFaults, match="unknown role 'codr'"):
+        changes(more, Flags(sets=("budgets.roles.codr=1",)), tmp_path)
 
 
 def test_another_provider_brings_its_model_along(tmp_path: Path) -> None:
