@@ -108,7 +108,8 @@ class RaiseEscalation(DeskTool[EscalationArguments]):
 
     Kinds: needs_clarification (the item can be read in two ways), spec_mismatch (it contradicts the code, the checks or
     itself), scope_too_large (too much for one change), needs_replanning (other items are needed first), blocked_external
-    (something outside is missing), needs_research (answered at once; your work goes on).
+    (something outside is missing), needs_research (something must be looked up, in the web where this run may: answered at
+    once, your work goes on).
     """
 
     name = "raise_escalation"
