@@ -1,6 +1,7 @@
 """The parts that each role is shown, made of what is known: pure and byte-stable.
 
-The task and its criteria stand first. Whatever a model or the repository wrote is fenced as untrusted material.
+The task and its criteria stand first, and what is the same in every attempt stands before what changes: servers keep the
+beginning of a prompt. Whatever a model or the repository wrote is fenced as untrusted material.
 """
 
 from __future__ import annotations
@@ -75,13 +76,13 @@ def coder_brief(
     return parts(
         room.part("item", f"Work item {item.id}: {item.name}", item.goal),
         room.part("criteria", "Acceptance criteria", bullets(item.criteria, room["criteria"])),
-        room.part("hints", "What a person said about it", bullets(hints, room["hints"])),
-        room.part("lessons", "Earlier attempts", again),
         room.part("files", "Expected files", bullets(item.files, room["files"])),
         room.part("checks", "Checks", _checks(checks, item.checks, room)),
         room.part("baseline", "Checks that failed before your change", _outcomes(red_baseline, "baseline", room)),
         _rules(known, room),
         room.part("objective", "The objective this item is part of", objective),
+        room.part("hints", "What a person said about it", bullets(hints, room["hints"])),
+        room.part("lessons", "Earlier attempts", again),
         _decisions(known, room),
         _insights(known, room),
         room.part("plan", "The other items", _neighbours(item, neighbours, landed, room)),

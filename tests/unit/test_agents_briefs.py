@@ -56,7 +56,11 @@ def test_a_later_attempt_is_shown_what_the_earlier_ones_taught() -> None:
     assert (
         "## Checks that failed before your change\n- ev-1: tests failed, exit code 1" in text and "broken base" in text
     )
-    assert text.index("Acceptance criteria") < text.index("Earlier attempts") < text.index("The objective")
+    assert text.index("Acceptance criteria") < text.index("The objective") < text.index("Earlier attempts")
+    same = coder(red_baseline=[RED])
+    assert text.startswith(same[: same.index("## The other items")]), (
+        "a server that kept the first prompt knows the beginning"
+    )
 
 
 def test_a_planner_is_shown_the_limits_and_why_it_was_refused() -> None:
