@@ -77,9 +77,9 @@ class Cassette(Value):
     def asked(self, key: Key) -> Asked | None:
         """What had been asked at a place, with what holds there from earlier steps; None where it does not say."""
         answer = self.answers.get(key)
-        if answer is None or answer.asked is None:
+        if answer is None or answer.asked in (None, Asked()):  # an empty one stands where only the answer was kept
             return None
-        found = answer.asked
+        found = answer.asked or Asked()
         for step in range(key[3] - 1, 0, -1):
             before = self.answers.get((*key[:3], step))
             if before is not None and before.asked is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from aurea.domain.errors import AureaError
@@ -36,15 +37,15 @@ class RecordingClient:
     async def complete(self, request: ModelRequest) -> ModelReply:
         """What `inner` answers, after it was written down; `Blocked` where the file cannot be written."""
         reply = await self._inner.complete(request)
-        now = asked(request, parts := self._parts(request.address))
-        conversation = request.address.key[:3]
-        before = self._standing.get(conversation, Asked())
-        self._standing[conversation] = now.with_standing(before)
-        if request.address.key not in self._tape.known:
+        at, parts = request.address, self._parts(request.address)
+        now, before = asked(request, parts), self._standing.get(at.key[:3], Asked())
+        if at.key not in self._tape.known:
             written = now.after(before)
             new = {name: text for name, text in texts(request, parts).items() if self._is_news(written, name, text)}
+            answer = recorded(at, reply, fingerprint(request), written, new)
+            await asyncio.to_thread(self._tape.write, answer)  # a long text takes a while to be written as YAML
             self._told |= set(new)
-            self._tape.write(recorded(request.address, reply, fingerprint(request), written, new))
+        self._standing[at.key[:3]] = now.with_standing(before)
         return reply
 
     def close(self) -> None:

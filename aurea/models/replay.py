@@ -66,7 +66,7 @@ class ReplayClient:
         recorded = self._cassette.asked(key)
         if recorded is not None:
             return differences(recorded, asked(request, self._parts(request.address)), request)
-        same = answer.fingerprint in (None, fingerprint(request))
+        same = answer.asked is not None or answer.fingerprint in (None, fingerprint(request))
         return () if same else (Difference(kind="unknown"),)
 
     def _remedy(self, key: Key) -> str:

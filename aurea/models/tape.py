@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,6 +36,7 @@ class Tape:
     def __init__(self, path: Path, run: str, secrets: Secrets) -> None:
         self.path = path
         self._secrets = secrets
+        self._lock = threading.Lock()
         require_recordable(path, run)
         try:
             _begin(path, run)
@@ -48,20 +50,24 @@ class Tape:
         self.texts: set[str] = set(cassette.texts())
 
     def write(self, answer: Answer) -> None:
-        """Add an answer; all of it or, where the disk is full, nothing."""
+        """Add an answer that is not there yet; all of it or, where the disk is full, nothing. From any thread."""
         data = memoryview(write_answer(masked(answer, self._secrets)).encode())
-        end = self._file.seek(0, os.SEEK_END)
-        try:
-            while data:
-                data = data[self._file.write(data) :]
-        except OSError as fault:
-            self._file.truncate(end)
-            raise explained(fault, self.path) from fault
-        self.known.add(answer.key)
+        with self._lock:
+            if answer.key in self.known or self._file.closed:
+                return
+            end = self._file.seek(0, os.SEEK_END)
+            try:
+                while data:
+                    data = data[self._file.write(data) :]
+            except OSError as fault:
+                self._file.truncate(end)
+                raise explained(fault, self.path) from fault
+            self.known.add(answer.key)
 
     def close(self) -> None:
         """Let go of the file."""
-        self._file.close()
+        with self._lock:
+            self._file.close()
 
 
 def require_recordable(path: Path, run: str | None) -> None:

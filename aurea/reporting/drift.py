@@ -60,7 +60,7 @@ def drift_document(state: RunState, ledger: Ledger) -> dict[str, Any] | None:
         "recorded_run": cassette.header.get("run") if cassette else None,
         "readable": cassette is not None,
         "held": len(answers),
-        "compared": sum(answer.asked is not None for answer in answers.values()),
+        "compared": sum(cassette.asked(key) is not None for key in answers) if cassette else 0,
         **told,
         "places": [
             {

@@ -242,6 +242,8 @@ async def test_what_is_only_in_the_journal_is_written_at_the_end(path: Path, boo
 
     answers = read_cassette(path).answers
     assert {key[3]: answer.text for key, answer in answers.items()} == {1: "one", 2: "two"}
+    found = await drift(path, asking(item="storage"), talk(("other",)))
+    assert 1 not in found, "what was kept of the answer alone differs from nothing"
     path.unlink()
     again = client(record=path)
     await again.close()
@@ -297,10 +299,12 @@ async def test_a_full_disk_blocks_and_loses_neither_the_answer_nor_the_file(
     with monkeypatch.context() as patch:
         patch.setattr(tape, "_file", Full(tape._file))
         with pytest.raises(Blocked, match="No space left"):
-            await client.complete(asking(step=2))
+            await client.complete(asking("another", step=2))
     assert path.read_bytes() == before
-    await client.complete(asking(step=2))
-    assert len(read_cassette(path).answers) == 2
+    await client.complete(asking("another", step=2))
+    second = read_cassette(path).answers[None, 1, "coder", 2]
+    assert second.asked is not None
+    assert second.asked.task, "what could not be written is not taken for known"
 
 
 async def test_no_secret_reaches_a_recording_and_its_user_is_told(path: Path, book: Book) -> None:
