@@ -109,8 +109,9 @@ def caps(document: Mapping[str, Any]) -> str:
     """What was spent of the budgets of items, roles and the day, those that are nearest to their end first; or nothing."""
     used = [cap for cap in document["budget"]["caps"] if cap["spent_usd"]]
     used.sort(key=lambda cap: cap["limit_usd"] - cap["spent_usd"])
+    whose = {"day": " (by this run)"}
     return ", ".join(
-        f"{cap['scope']} {cap['name']} {money(cap['spent_usd'])} of {money(cap['limit_usd'])}"
+        f"{cap['scope']} {cap['name']} {money(cap['spent_usd'])} of {money(cap['limit_usd'])}{whose.get(cap['scope'], '')}"
         for cap in used[:MOST_CAPS]
     )
 

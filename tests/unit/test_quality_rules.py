@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from aurea.domain.caps import RUN
 from aurea.domain.errors import UsageError
 from aurea.domain.evidence import Landed
 from aurea.domain.lifecycle import ItemState
@@ -98,6 +99,13 @@ def test_more_money_than_the_budget(done):
 def test_a_budget_that_was_lowered_later_is_no_overspending(done):
     done.state.spent_usd = 3.0
     done.state.changes["budget_usd"] = 1
+    assert findings(done) == []
+
+
+def test_the_one_last_call_over_a_budget_is_no_overspending(done):
+    done.state.spent_usd = 5.02
+    assert any("what was spent is within the budget" in words for words in findings(done))
+    done.state.passed[(RUN, 5.0)] = 0.03
     assert findings(done) == []
 
 

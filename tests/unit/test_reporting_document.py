@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from aurea.domain import events as ev
+from aurea.domain.caps import Cap
 from aurea.domain.evidence import Question
+from aurea.reporting.commands import next_commands
 from aurea.reporting.document import question_documents, run_document, run_row
 from aurea.reporting.schemas import RunDocument, schema_of
+from aurea.reporting.text import caps
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FOLDER = "/home/ada/.local/state/aurea/runs/20260301-notes"
@@ -127,6 +130,48 @@ def test_a_resumed_run_runs_again_with_its_changes(notes):
     notes.add(ev.RunResumed(changes={"budget_usd": 9, "model": "gpt-5"}))
     made = document(notes, alive=True)
     assert (made["state"], made["model"], made["budget"]["limit_usd"]) == ("running", "gpt-5", 9.0)
+
+
+def test_caps_and_what_was_spent_under_them(notes):
+    day = notes.now().date().isoformat()
+    notes.add(
+        ev.RunResumed(changes={"budgets": {"items": {"api": 1}, "roles": {"coder": 2, "planner": 1}, "day_usd": 9}})
+    )
+    made = document(notes)
+    assert made["budget"]["caps"] == [
+        {"scope": "item", "name": "api", "limit_usd": 1.0, "spent_usd": 0.02},
+        {"scope": "role", "name": "coder", "limit_usd": 2.0, "spent_usd": 0.05},
+        {"scope": "role", "name": "planner", "limit_usd": 1.0, "spent_usd": 0.0},
+        {"scope": "day", "name": day, "limit_usd": 9.0, "spent_usd": 0.05},
+    ]
+    told = f"item api $0.0200 of $1.00, role coder $0.0500 of $2.00, day {day} $0.0500 of $9.00 (by this run)"
+    assert caps(made) == told
+
+
+@pytest.mark.parametrize(
+    ("cap", "line"),
+    [
+        (None, "aurea resume 20260301-notes --budget 10"),
+        (Cap(scope="item", name="api"), "aurea resume 20260301-notes --set budgets.items.api=4"),
+        (Cap(scope="role", name="coder"), "aurea resume 20260301-notes --set budgets.roles.coder=1"),
+    ],
+)
+def test_a_question_for_money_is_told_how_to_go_on(notes, cap, line):
+    for name in list(notes.state.questions):
+        notes.add(ev.QuestionAnswered(question=name, choice="abandon_item", door="cli"))
+    notes.add(ev.RunResumed(changes={"budgets": {"items": {"api": 2}, "roles": {"coder": 0.1}}}))
+    notes.add(
+        ev.QuestionAsked(question=Question(id="q-b", kind="budget", title="it is spent", why="raise it", cap=cap))
+    )
+    notes.add(ev.RunEnded(state="waiting"))
+    assert [command.line for command in next_commands(document(notes)) if command.purpose == "go on"] == [line]
+
+
+def test_what_was_handed_in_when_the_money_was_used_up(notes):
+    partial = ev.PartialHandedIn(conversation="coder", step=3, limit="budget", summary="half", unfinished=("the rest",))
+    notes.add(partial, item="docs", attempt=1)
+    made = document(notes)["items"][2]["attempts"][0]
+    assert made["partial"] == {"summary": "half", "unfinished": ["the rest"]}
 
 
 def test_no_budget_and_no_plan(history):
