@@ -148,8 +148,17 @@ class TolerantChatModel(OpenAIChatModel):
         mapped = await super()._map_messages(messages, model_request_parameters, model_settings=model_settings)
         if model_settings is None:
             return mapped
-        model_settings["extra_body"] = {**_mapping(model_settings.get("extra_body")), "messages": mapped}
+        _put(model_settings, "messages", mapped)
         return []
+
+    def _get_tool_choice(
+        self, model_settings: OpenAIChatModelSettings, model_request_parameters: ModelRequestParameters
+    ) -> Any:
+        """The tools, put straight into the body as well."""
+        tools, choice = super()._get_tool_choice(model_settings, model_request_parameters)
+        if tools:
+            _put(model_settings, "tools", tools)
+        return [], choice
 
     def _process_thinking(self, message: chat.ChatCompletionMessage) -> list[pai.ThinkingPart] | None:
         """What the server wants back of the model's thinking, else what it tells of it."""
@@ -171,6 +180,10 @@ class TolerantChatModel(OpenAIChatModel):
         def _into_message_param(self) -> chat.ChatCompletionAssistantMessageParam | None:
             message = super()._into_message_param()
             return None if message is None else {**message, **self.kept}  # type: ignore[return-value]
+
+
+def _put(settings: ModelSettings, name: str, value: Any) -> None:
+    settings["extra_body"] = {**_mapping(settings.get("extra_body")), name: value}
 
 
 def mend(document: dict[str, Any], model: str) -> dict[str, Any]:
