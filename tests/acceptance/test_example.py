@@ -39,6 +39,7 @@ def test_notes_api_lands_whole_and_its_application_answers(
 ) -> None:
     assert delivered["state"] == "succeeded"
     assert len(delivered["items"]) >= 5
+    assert delivered["replay"]["kinds"] == {}, "a cassette written by hand plays without noise"
     tries = {entry["id"]: [attempt["state"] for attempt in entry["attempts"]] for entry in delivered["items"]}
     assert tries["storage"] == ["failed", "landed"]
     begun = {entry["id"]: entry["attempts"][0] for entry in delivered["items"]}

@@ -15,6 +15,7 @@ from aurea.domain.events import Difference
 from aurea.domain.messages import (
     AssistantMessage,
     Message,
+    ModelRef,
     ModelRequest,
     SystemMessage,
     ToolCall,
@@ -26,6 +27,8 @@ from aurea.domain.spec import Spec
 from aurea.ledger.book import Book
 from aurea.models.asked import Parts
 from aurea.models.cassette import read_cassette
+from aurea.models.faults import Server, fault
+from aurea.models.layers import Around
 from aurea.models.record import RecordingClient
 from aurea.models.registry import build_client
 from aurea.models.replay import ReplayClient
@@ -248,6 +251,42 @@ async def test_what_is_only_in_the_journal_is_written_at_the_end(path: Path, boo
     again = client(record=path)
     await again.close()
     assert [answer.text for answer in read_cassette(path).answers.values()] == ["one", "two"]
+
+
+async def test_whoever_answered_at_last_is_recorded_once_and_plays_alone(
+    path: Path, tmp_path: Path, book: Book
+) -> None:
+    role = {"model": "openai:m", "fallback": ["anthropic:n"], "options": {"seed": 1}}
+    about = {"project": "n", "objective": "n", "checks": [], "unproven": True, "budget_usd": "none", "cache": True}
+    models = {
+        "openai": ScriptedModel(*[fault("server", Server("openai", "m", "http://x"), "busy") for _ in range(9)]),
+        "anthropic": ScriptedModel(call("read_file", path="a"), say("done")),
+    }
+
+    def client(book: Book, spec: dict[str, Any], **more: Any) -> Any:
+        return build_client(
+            run="run-1", ledger=book, clock=SimulatedClock(), spec=Spec.model_validate({**about, **spec}),
+            environ={"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}, around=Around(state=tmp_path / "home"), **more,
+        )  # fmt: skip
+
+    requests = [talk(model="openai:m", options={"seed": 1}), talk(("ok",), model="openai:m", options={"seed": 1})]
+    recording = client(book, {"roles": {"coder": role}}, record=path, make=models.__getitem__)
+    said = [await recording.complete(request) for request in requests]
+    await recording.close()
+    assert len(models["openai"].requests) > 1, "it was tried, and tried again"
+
+    other = new_book()
+    playing = client(other, {"roles": {"coder": role}, "provider": "replay", "cassette": str(path)})
+    played = [
+        await playing.complete(
+            request.model_copy(update={"model": ModelRef(provider="replay", name="m", options={"seed": 1})})
+        )
+        for request in requests
+    ]
+    await playing.close()
+    assert [(one.text, one.calls) for one in played] == [(one.text, one.calls) for one in said]
+    assert other.state("run-1").drifted == {}
+    other.close()
 
 
 async def test_two_processes_never_write_one_file(path: Path, book: Book) -> None:
