@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
+from aurea.adapters.codemap.process import ReadingProcess
 from aurea.adapters.codemap.reader import TreeSitterReader
 from aurea.adapters.commands.concealment import conceal_environment
 from aurea.adapters.commands.environment import build_environment, substitute
@@ -81,7 +82,7 @@ async def wire(home: Home, state: RunState, held: AsyncExitStack, record: Path |
         return live.spec.roles.get(role)
 
     repository = await GitRepository.open(Path(created.repo), folder / "git")
-    code = TreeSitterReader(repository, home.settings.home / "cache" / "tags")
+    code = TreeSitterReader(repository, home.settings.home / "cache" / "tags", ReadingProcess(home.settings.caller))
     held.push_async_callback(code.close)
     live = Run(
         id=state.id,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import resource
 import subprocess
@@ -17,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from aurea.adapters.codemap.process import ReadingProcess
 from aurea.adapters.codemap.reader import TreeSitterReader
 from aurea.adapters.git.repository import GitRepository
 from aurea.agents.codemap.focus import Focus
@@ -49,7 +51,7 @@ async def measured(name: str, repository: GitRepository, state: Path) -> float:
     began, before = time.monotonic(), spent()
     commit = await repository.resolve("HEAD")
     assert commit is not None
-    reader = TreeSitterReader(repository, state / "tags", tree_s=600)
+    reader = TreeSitterReader(repository, state / "tags", ReadingProcess(os.environ), tree_s=600)
     code = await reader.read(commit)
     await reader.close()
     read = spent()

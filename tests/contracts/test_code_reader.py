@@ -48,20 +48,21 @@ SEEN = {
     "A.java": [(2, 0, "public class Foo extends Base"), (3, 1, "public Bar run(int a)")],
     "a.c": [(2, 0, "#define LIMIT 3"), (3, 0, "struct foo"), (4, 0, "static bar *run(struct foo *f)")],
 }
+SILENT = "import time; print('\"ready\"', flush=True); time.sleep(60)"
 IMPORTS = {"a.py": "pkg/b", "a.js": "./b.js", "a.ts": "./b", "a.tsx": "./y", "a.go": "me/pkg/b", "a.rs": "b/Bar",
            "A.java": "com/b/Bar", "a.c": "b.h"}  # fmt: skip
 
 
 @pytest.fixture
 async def process() -> AsyncIterator[ReadingProcess]:
-    process = ReadingProcess()
+    process = ReadingProcess(os.environ)
     yield process
     await process.close()
 
 
 async def read(folder: Path, files: Mapping[str, str], process: ReadingProcess, **more: float) -> Code:
     repository = MemoryRepository(folder / "repo")
-    return await TreeSitterReader(repository, folder / "tags", process=process, **more).read(repository.begin(files))
+    return await TreeSitterReader(repository, folder / "tags", process, **more).read(repository.begin(files))
 
 
 async def test_every_language_tells_what_it_defines_uses_and_imports(tmp_path: Path, process: ReadingProcess) -> None:
@@ -100,12 +101,12 @@ async def test_a_file_that_a_grammar_does_not_come_to_an_end_with_costs_its_time
     tmp_path: Path,
 ) -> None:
     """Deep nesting takes a tree-sitter query minutes, in C, which no thread can be stopped in."""
-    process = ReadingProcess(file_s=1.0)
+    process = ReadingProcess(os.environ, file_s=1.0)
     hostile = {"a.py": "def a(): ...\n", "b.py": "(\n" * 200_000, "c.py": "def c(): ...\n"}
     code = await read(tmp_path, hostile, process)
     await process.close()
     assert [file.path for file in code.files] == ["a.py", "c.py"] and code.others == ("b.py",)
-    nobody = ReadingProcess(("/nonexistent/python",))
+    nobody = ReadingProcess(os.environ, ("/nonexistent/python",))
     again = await read(tmp_path, hostile, nobody)
     assert again == code, "that it cannot be read is kept as well"
 
@@ -115,20 +116,20 @@ async def test_where_time_is_short_the_wanted_files_come_first_and_the_rest_is_c
 ) -> None:
     repository = MemoryRepository(tmp_path / "repo")
     tree = repository.begin({f"f{n}.py": f"def f{n}(): ...\n" for n in range(9)})
-    slow = ReadingProcess((sys.executable, "-c", "import time; time.sleep(60)"), file_s=0.2)
-    reader = TreeSitterReader(repository, tmp_path / "tags", process=slow, tree_s=0.1)
+    slow = ReadingProcess(os.environ, (sys.executable, "-c", SILENT), file_s=0.2)
+    reader = TreeSitterReader(repository, tmp_path / "tags", slow, tree_s=0.1)
     code = await reader.read(tree, ["f7.py"])
     assert (code.files, code.unread) == ((), 8)
-    later = TreeSitterReader(repository, tmp_path / "tags", process=process)
+    later = TreeSitterReader(repository, tmp_path / "tags", process)
     code = await later.read(tree)
     assert len(code.files) == 8 and code.others == ("f7.py",), "the one that took too long is not tried again"
 
 
 async def test_a_content_is_read_once_and_a_tree_is_at_hand(tmp_path: Path, process: ReadingProcess) -> None:
     first = await read(tmp_path, {"a.py": "def a(): ...\n"}, process)
-    moved = await read(tmp_path, {"pkg/b.py": "def a(): ...\n"}, ReadingProcess(("/nonexistent/python",)))
+    moved = await read(tmp_path, {"pkg/b.py": "def a(): ...\n"}, ReadingProcess(os.environ, ("/nonexistent/python",)))
     assert moved.files[0].definitions == first.files[0].definitions and moved.files[0].path == "pkg/b.py"
-    none = await read(tmp_path, {"c.py": "def c(): ...\n"}, ReadingProcess(("/nonexistent/python",)))
+    none = await read(tmp_path, {"c.py": "def c(): ...\n"}, ReadingProcess(os.environ, ("/nonexistent/python",)))
     assert (none.files, none.unread) == ((), 1)
 
 
@@ -152,7 +153,7 @@ async def test_links_are_not_followed_and_odd_names_are_no_trouble(
     tmp_path: Path, process: ReadingProcess, repo
 ) -> None:
     repository, sha = await repo({"näme und mehr.py": b"def a(): ...\n", "tab\tb.py": b"def b(): ...\n"}, link="l.py")
-    code = await TreeSitterReader(repository, tmp_path / "tags", process=process).read(sha)
+    code = await TreeSitterReader(repository, tmp_path / "tags", process).read(sha)
     assert [file.path for file in code.files] == ["näme und mehr.py"]
     assert set(code.others) == {"l.py", "tab\tb.py"}
 
@@ -182,6 +183,13 @@ def repo(tmp_path: Path):
     return make
 
 
+async def test_a_process_that_does_not_come_up_blames_no_file(tmp_path: Path, process: ReadingProcess) -> None:
+    broken = ReadingProcess(os.environ, (sys.executable, "-c", "raise SystemExit('no library')"))
+    first = await read(tmp_path, {"a.py": "def a(): ...\n"}, broken)
+    assert (first.files, first.unread) == ((), 1)
+    assert (await read(tmp_path, {"a.py": "def a(): ...\n"}, process)).files, "nothing was kept of it"
+
+
 async def test_the_process_ends_with_its_owner(tmp_path: Path, process: ReadingProcess) -> None:
     await read(tmp_path, {"a.py": "def a(): ...\n"}, process)
     assert process._process is not None
@@ -190,7 +198,7 @@ async def test_the_process_ends_with_its_owner(tmp_path: Path, process: ReadingP
     assert not Path(f"/proc/{pid}").exists()
     program = (
         "import asyncio, os\nfrom aurea.adapters.codemap.process import ReadingProcess\n"
-        "async def main():\n    p = ReadingProcess()\n    await p.read([('a.py', b'x = 1')], 1e9)\n"
+        "async def main():\n    p = ReadingProcess(os.environ)\n    await p.read([('a.py', b'x = 1')], 1e9)\n"
         "    print(p._process.pid, flush=True)\n    os._exit(0)\nasyncio.run(main())\n"
     )
     child = await asyncio.create_subprocess_exec(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ async def told(
     spec = Spec.model_validate({"project": "p", "objective": "taxes for the shop", "checks": checks, **more})
     runner = ScriptedRunner(lambda _: CommandResult("exited", 0, "green", 5, 0.1))
     run = memory_run(tmp_path, spec, script, runner, SimulatedClock(), files)
-    run.code = TreeSitterReader(run.repository, tmp_path / "tags", process=process)
+    run.code = TreeSitterReader(run.repository, tmp_path / "tags", process)
     assert (await asyncio.wait_for(conduct(run, plain_phases(run)), 30)).state == "succeeded"
     await process.close()
     shown = {
@@ -72,7 +73,7 @@ async def told(
 
 
 async def test_each_agent_is_shown_the_code_around_its_work_as_it_stands(tmp_path: Path) -> None:
-    _, shown = await told(tmp_path, ReadingProcess())
+    _, shown = await told(tmp_path, ReadingProcess(os.environ))
     planner: dict[str, Part] = shown[None, "planner-1"]
     assert "class Basket" in planner["map"].text and planner["map"].budget == 3000 and list(planner)[-1] == "map"
     assert "without definitions" not in planner["map"].text, "it has all paths in another part"
@@ -92,18 +93,20 @@ async def test_each_agent_is_shown_the_code_around_its_work_as_it_stands(tmp_pat
 
 
 async def test_a_spec_says_how_much_of_each_part_is_shown(tmp_path: Path) -> None:
-    _, shown = await told(tmp_path, ReadingProcess(), context={"map": 0, "relevant": 200, "plan": 0, "rules": 300})
+    _, shown = await told(
+        tmp_path, ReadingProcess(os.environ), context={"map": 0, "relevant": 200, "plan": 0, "rules": 300}
+    )
     second: dict[str, Part] = shown["total", "coder"]
     assert not {"map", "plan"} & set(second) and second["relevant"].budget == 200
     assert second["relevant"].tokens <= 200 and "contracts" in second and "map" not in shown[None, "planner-1"]
-    nobody = ReadingProcess(("/nonexistent/python",))
+    nobody = ReadingProcess(os.environ, ("/nonexistent/python",))
     run, shown = await told(tmp_path / "b", nobody, context={"map": 0, "relevant": 0, "contracts": 0})
     assert not {"map", "contracts", "relevant"} & set(shown["total", "coder"])
     assert not (tmp_path / "b/tags").exists() and run.state.items, "nothing is read that nobody is shown"
 
 
 async def test_where_there_is_no_code_nothing_is_started_and_names_are_shown(tmp_path: Path) -> None:
-    nobody = ReadingProcess(("/nonexistent/python",))
+    nobody = ReadingProcess(os.environ, ("/nonexistent/python",))
     items = [{**ITEMS[0], "files": []}]
     _, shown = await told(tmp_path, nobody, {"README.md": "# x\n"}, items=items)
     first = shown["tax", "coder"]

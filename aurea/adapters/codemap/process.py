@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 MODULE = "aurea.adapters.codemap.worker"
 FILE_S = 5.0  # seconds that one file may take; a file that people wrote takes some thousandths
+START_S = 30.0
+READY = "ready"  # the first that it says; without it no file is to blame
 LONGEST_ANSWER = 16 * 2**20
 _PASSED = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONPYCACHEPREFIX", "LD_LIBRARY_PATH")
 
@@ -23,7 +24,13 @@ class CannotStart(Exception):
 class ReadingProcess:
     """One process for all files of a run, made anew after a file that it did not come to an end with."""
 
-    def __init__(self, command: Sequence[str] = (sys.executable, "-P", "-m", MODULE), file_s: float = FILE_S) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        command: Sequence[str] = (sys.executable, "-P", "-m", MODULE),
+        file_s: float = FILE_S,
+    ) -> None:
+        self._env = {name: environ[name] for name in _PASSED if name in environ}
         self._command = command
         self._file_s = file_s
         self._process: asyncio.subprocess.Process | None = None
@@ -71,12 +78,16 @@ class ReadingProcess:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
-                env={name: os.environ[name] for name in _PASSED if name in os.environ},
+                env=self._env,
                 cwd=Path("/"),
                 limit=LONGEST_ANSWER,
                 start_new_session=True,  # Ctrl-C on the terminal is for Aurea, which ends this one
             )
-        except OSError as fault:
+            async with asyncio.timeout(START_S):
+                if json.loads(await _line(self._process)) != READY:
+                    raise CannotStart
+        except (OSError, ValueError, TimeoutError) as fault:
+            await self.close()
             raise CannotStart from fault
         return self._process
 

@@ -19,15 +19,15 @@ REMEMBERED = 4  # trees whose code is at hand
 
 
 class TreeSitterReader:
-    """Implements `ports.CodeReader`: contents from `repository`, what was read before from `folder`."""
+    """Implements `ports.CodeReader`: contents from `repository`, what was read before from `folder`, the rest by `process`."""
 
     def __init__(
-        self, repository: Repository, folder: Path, *, tree_s: float = TREE_S, process: ReadingProcess | None = None
+        self, repository: Repository, folder: Path, process: ReadingProcess, *, tree_s: float = TREE_S
     ) -> None:
         self._repository = repository
         self._kept = KeptTags(folder, VERSION)
         self._tree_s = tree_s
-        self._process = process or ReadingProcess()
+        self._process = process
         self._trees: dict[str, Code] = {}
         self._turn = asyncio.Lock()
 

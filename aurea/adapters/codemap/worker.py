@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from contextlib import suppress
 
 from aurea.adapters.codemap.grammars import grammar_of
 from aurea.adapters.codemap.parsing import read_source, readable
@@ -17,8 +18,11 @@ MEMORY = 2 * 2**30
 
 def main() -> None:
     """Answer each file, announced by a line `{"path", "size"}`, with one line: its tags, or null where it is not read."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for limit, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CORE, 0)):
+        with suppress(OSError, ValueError):  # not every system has them, or lets them be lowered so far
+            resource.setrlimit(limit, (most, most))
+    sys.stdout.write('"ready"\n')
+    sys.stdout.flush()
     while line := sys.stdin.buffer.readline():
         asked = json.loads(line)
         source = sys.stdin.buffer.read(asked["size"])
