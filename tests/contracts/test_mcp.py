@@ -198,6 +198,18 @@ async def test_a_server_that_dies_in_a_call_is_started_once_more(bench: Bench) -
     assert len(bench.ended) == 2 and {result.exit_code for result in bench.ended} == {7}
 
 
+async def test_an_address_that_comes_back_is_asked_again(bench: Bench) -> None:
+    with _listening(sys.executable, str(SERVER), "http") as port:
+        server = bench.server(url=f"http://127.0.0.1:{port}/mcp")
+        await server.tools()
+    for _ in range(3):
+        with pytest.raises(ToolFailed, match="docs cannot be asked"):
+            await server.call("add", {"a": 1, "b": 2}, 20)
+    with _listening(sys.executable, str(SERVER), "http", port=port):
+        assert not (await server.call("add", {"a": 1, "b": 2}, 20)).failed
+    assert bench.told() == ["started", "ended", "restarted"]
+
+
 async def test_a_server_that_hangs_is_started_once_more(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aurea.adapters.mcp.server.PROBE_S", 0.5)
     server = bench.hostile("hangs once", str(bench.folder / "hung"))
@@ -289,11 +301,11 @@ async def test_a_cancelled_call_leaves_the_server_usable_and_a_cancelled_start_l
 
 
 @contextmanager
-def _listening(*command: str) -> Iterator[str]:
-    """The port that a program listens on, which is the last word of its command."""
+def _listening(*command: str, port: str = "") -> Iterator[str]:
+    """The port that a program listens on, which is the last word of its command; a free one where none is given."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+        port = port or str(probe.getsockname()[1])
     server = subprocess.Popen([*command, port], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def listens() -> bool:

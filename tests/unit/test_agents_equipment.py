@@ -153,6 +153,14 @@ async def test_names_that_are_taken_are_given_to_nobody(tmp_path: Path) -> None:
     assert "shell: the name run_shell is taken" in noted[0].text and "a.b: the name docs_a_b is taken" in noted[1].text
 
 
+def test_a_server_describes_no_more_than_can_be_told() -> None:
+    from aurea.agents.tools.remote import described
+
+    wide = {"type": "object", "properties": {"a": {"type": "string", "description": "x" * 15_000}}}
+    found, left_out = described("docs", [RemoteTool(f"t{n}", "", wide) for n in range(20)], [])
+    assert len(found) == 13 and len(left_out) == 7 and "more than 200000 characters" in left_out[0]
+
+
 async def test_a_role_gets_the_servers_that_are_its_own(tmp_path: Path) -> None:
     spec = McpServer.model_validate({"name": "docs", "command": "x", "effect": "read", "roles": ["reviewer"]})
     missing = FakeToolServer(spec, {}, missing="it must not be asked")

@@ -1,4 +1,4 @@
-"""An MCP server of a run: started when it is needed, asked, restarted once, and ended with everything it started."""
+"""An MCP server of a run: started when it is needed, asked, started anew once, and ended with everything it started."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from aurea.domain.spec import McpServer
 from aurea.ports import CommandResult
 from aurea.ports.mcp import RemoteAnswer, RemoteTool
 
-MOST_TOOLS = 256
+MOST_TOOLS = 128
 MOST_PAGES = 32
 RESTARTS = 1
 PROBE_S = 5.0  # how long a server that was late once may take to show that it still answers
@@ -48,7 +48,7 @@ class SdkToolServer:
         self._note = note
         self._lock = asyncio.Lock()
         self._session: Session | None = None
-        self._lost = self._late = self._closed = False
+        self._lost = self._late = self._gone = self._closed = False
         self._restarts = 0
         self._known: tuple[RemoteTool, ...] = ()
 
@@ -120,16 +120,19 @@ class SdkToolServer:
             return self._session
 
     async def _again(self, old: Session) -> None:
-        if self._restarts >= RESTARTS:
+        """A new session. A command is started anew once in a run; an address is asked again with every call."""
+        if self.spec.command is not None and self._restarts >= RESTARTS:
             raise SessionLost("it ended, and it was restarted before")
         self._restarts += 1
         await old.close()
-        await self._say("ended", self._printed(LAST_WORDS) or "it gave no reason")
+        if not self._gone:
+            self._gone = True
+            await self._say("ended", self._printed(LAST_WORDS) or "it gave no reason")
         try:
             self._session = await self._begun()
         except Blocked as blocked:
             raise SessionLost(blocked.message) from None
-        self._lost = False
+        self._lost = self._gone = False
         await self._say("restarted", "it had ended, or did not answer any more")
 
     async def _begun(self) -> Session:

@@ -19,6 +19,7 @@ from aurea.ports.mcp import RemoteTool, ToolServer
 
 LONGEST_NAME = 64  # what all vendors take
 DESCRIPTION = 1_000
+MOST_TOLD = 200_000  # characters of all the tools of a server, with their schemas
 ANSWER = 20_000
 
 
@@ -75,13 +76,18 @@ def described(server: str, tools: Sequence[RemoteTool], taken: Sequence[str]) ->
     found: dict[str, ToolSpec] = {}
     left_out: list[str] = []
     names = [name_of(server, tool.name) for tool in tools]
+    room = MOST_TOLD
     for tool, name in zip(tools, names, strict=True):
         said = storable(cut(" ".join(tool.description.split()), DESCRIPTION))
         words = f"[Tool of the MCP server {server}, in the server's own words.] {said}"
         try:
             if name in taken or names.count(name) > 1:
                 raise Unusable(f"the name {name} is taken")
-            found[tool.name] = ToolSpec(name=name, description=words, parameters=shown(tool.parameters))
+            told = ToolSpec(name=name, description=words, parameters=shown(tool.parameters))
+            room -= len(told.model_dump_json())
+            if room < 0:
+                raise Unusable(f"its server has described more than {MOST_TOLD} characters of tools")
+            found[tool.name] = told
         except Unusable as why:
             left_out.append(f"{tool.name[:100]}: {why}")
     return found, left_out
