@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+NEEDED = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
 PROTOCOL = "http/protobuf"
 
 _log = logging.getLogger(__name__)
@@ -47,9 +48,16 @@ def obstacle(environ: Mapping[str, str]) -> str | None:
     asked = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or PROTOCOL
     if asked != PROTOCOL:
         return f"the protocol {asked} is not known here; {PROTOCOL} is (OTEL_EXPORTER_OTLP_PROTOCOL)"
-    if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter") is None:
+    if not all(map(_is_installed, NEEDED)):
         return "OpenTelemetry's exporter is not installed: `pip install 'aurea[otel]'`"
     return None
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package around it
+        return False
 
 
 def _exporters(environ: Mapping[str, str]) -> list[str]:
