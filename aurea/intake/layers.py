@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ from aurea.intake.faults import Faults, KeyPath, Place, Places, SpecFaults
 PATHS = ("repo", "output_dir", "cassette", "template")
 PARTWISE = ("roles", "blocks", "limits", "prices")  # a higher layer replaces single entries of these, not all of them
 
+_HERE = re.compile(r"(?<!\S)\.\.?/\S*")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:", re.IGNORECASE)
 
 
@@ -216,7 +219,29 @@ def _settle_objective(layer: Layer, faults: Faults) -> None:
     layer.places.graft(layer.places, ("task_description",), ("objective",))
 
 
+def _settle_servers(layer: Layer, folder: Path) -> None:
+    """Words of a server's command that begin with `./` or `../` are files beside the one that names them."""
+    servers = layer.data.get("mcp")
+    if isinstance(servers, list):
+        layer.data["mcp"] = [_beside(server, folder) for server in servers]
+
+
+def _beside(server: Any, folder: Path) -> Any:
+    command = server.get("command") if isinstance(server, dict) else None
+    # The path as it is written: what a link leads to may be another program by its own name.
+    if isinstance(command, str):
+        return {**server, "command": _HERE.sub(lambda word: shlex.quote(os.path.normpath(folder / word[0])), command)}
+    if isinstance(command, list):
+        here = [isinstance(word, str) and _HERE.match(word) is not None for word in command]
+        words = [
+            os.path.normpath(folder / word) if is_here else word for word, is_here in zip(command, here, strict=True)
+        ]
+        return {**server, "command": words}
+    return server
+
+
 def _settle_paths(layer: Layer, folder: Path, faults: Faults) -> None:
+    _settle_servers(layer, folder)
     for key in PATHS:
         value = layer.data.get(key)
         if isinstance(value, str) and value.strip() and not is_url(value):

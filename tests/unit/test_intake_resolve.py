@@ -53,6 +53,18 @@ def test_a_spec_file(tmp_path: Path) -> None:
     assert got.warnings == ()
 
 
+def test_files_of_a_servers_command_lie_beside_the_spec(tmp_path: Path) -> None:
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    servers = (
+        'mcp:\n  - {name: a, command: [./run, --in, ../x, ./]}\n  - {name: b, command: "python ./tools/s.py a./b"}\n'
+    )
+    (folder / "s.yaml").write_text(SPEC + servers)
+    listed, spoken = (server.command for server in go(tmp_path, Path("a b/s.yaml")).spec.mcp)
+    assert listed == (str(folder / "run"), "--in", str(tmp_path / "x"), str(folder))
+    assert spoken == ("python", str(folder / "tools" / "s.py"), "a./b")
+
+
 def test_the_spec_may_be_a_text_an_object_or_standard_input(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(SPEC)
     data = {"project": "notes", "task_description": "from spec", "checks": [{"name": "tests", "run": ["pytest", "-q"]}]}
