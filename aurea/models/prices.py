@@ -144,12 +144,18 @@ class Prices:
 
 
 def output_limit(request: ModelRequest) -> int:
-    """Tokens that an answer may have: the model's own option where it sets one, else the request's."""
-    for name in OUTPUT_LIMITS:
-        value = request.model.options.get(name)
-        if isinstance(value, int) and value > 0:
-            return value
-    return request.max_output_tokens
+    """Tokens that an answer may have: the model's own option where it sets one, else the request's.
+
+    A last answer is short whatever the option says; what its model is told to think before it comes on top.
+    """
+    options = request.model.options
+    own = next((value for name in OUTPUT_LIMITS if isinstance(value := options.get(name), int) and value > 0), None)
+    if not request.last:
+        return own or request.max_output_tokens
+    thinking = options.get("thinking")
+    thought = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
+    short = request.max_output_tokens + (thought if isinstance(thought, int) else 0)
+    return min(own or short, short)
 
 
 def estimate_tokens(messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> int:

@@ -113,6 +113,7 @@ def test_a_budget_holds_through_kills_and_the_work_goes_on(aurea, till: Till, mo
     last = [asked for asked in models.asked if len(asked.body["tools"]) == 1]
     assert [tool["function"]["name"] for asked in last for tool in asked.body["tools"]] == ["submit_report"]
     assert "Your budget is used up" in last[0].text
+    assert [asked.body.get("max_completion_tokens", asked.body.get("max_tokens")) for asked in last] == [1_500]
     shown = aurea("show", run, "--item", "log").stdout
     assert "when its money was used up: half of the log; left to do: the other half" in " ".join(shown.split())
 

@@ -20,7 +20,7 @@ from aurea.domain.spec import ModelPrice
 from aurea.ledger.book import Book
 from aurea.models.budget import BudgetClient
 from aurea.models.faults import Kind, Server, fault
-from aurea.models.prices import Prices, estimate_tokens
+from aurea.models.prices import Prices, estimate_tokens, output_limit
 from aurea.models.waiting import Waiting
 from aurea.ports import ModelClient
 from aurea.testing.clock import SimulatedClock
@@ -310,6 +310,21 @@ def test_the_options_own_limit_is_what_is_held_back(option: dict[str, int], usd:
     request = asking(max_output_tokens=MTOK, options=option)
 
     assert PRICES.estimate(request, limited=True) == pytest.approx(usd, abs=0.0001)
+
+
+@pytest.mark.parametrize(
+    ("options", "tokens"),
+    [
+        ({}, 1500),
+        ({"max_tokens": 64_000}, 1500),
+        ({"max_tokens": 900}, 900),
+        ({"thinking": {"type": "enabled", "budget_tokens": 8000}}, 9500),
+        ({"thinking": {"type": "enabled", "budget_tokens": 8000}, "max_tokens": 64_000}, 9500),
+        ({"thinking": {"type": "adaptive"}, "max_tokens": 64_000}, 1500),
+    ],
+)
+def test_a_last_answer_is_short(options: dict[str, Any], tokens: int) -> None:
+    assert output_limit(asking(max_output_tokens=1500, last=True, options=options)) == tokens
 
 
 def test_tokens_are_rather_overestimated() -> None:
