@@ -60,11 +60,6 @@ def prompt(name: str) -> str:
     return "\n\n".join(texts) + "\n"
 
 
-def prompt_hash(name: str) -> str:
-    """The digest that names the version of a role's instructions."""
-    return "sha256:" + hashlib.sha256(prompt(name).encode()).hexdigest()
-
-
 def prompt_versions(name: str) -> dict[str, str]:
     """The digest of each file that a role's instructions are made of."""
     folder = Path(__file__).parent / "prompts"
