@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -15,7 +15,8 @@ from aurea.ports import Code, SourceFile
 
 NAMED = 10.0  # what a path of the work counts, against words
 BUILT_ON = 4.0  # what a file counts that the work builds on
-IN_PATH = 3.0  # what a word counts that stands in a file's name
+IN_NAME = 2.0  # what a word counts that stands in a file's name, against one that a definition has
+IN_FOLDER = 1.5  # and one in the name of a folder above it
 EXACT = 4.0  # what a name counts that the work writes out as code does
 TEST = 0.5  # what the words of a test count: it leads to the code, and is not what the work is about
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")
@@ -78,17 +79,15 @@ def relevance(code: Code, focus: Focus) -> Relevance:
     """Hold the words of the work against names of files and definitions; rare words say more than common ones."""
     words = Counter(stem(word) for word in _WORD.findall(focus.text))
     wanted = {word for word in words if len(word) > 2 and word not in _EMPTY}
-    in_path = {file.path: pieces(PurePosixPath(file.path).stem) & wanted for file in code.files}
-    in_names = {file.path: (_of_names(file) | _of_folders(file)) & wanted for file in code.files}
-    seen = Counter(word for path in in_path for word in in_path[path] | in_names[path])
+    speaks = {file.path: _spoken_in(file, wanted) for file in code.files}
+    seen = Counter(word for words_of in speaks.values() for word in words_of)
     weight = {word: math.log(len(code.files) / count) for word, count in seen.items()}
     names = frozenset(name for name in _NAME.findall(focus.text) if _is_code(name)) | {*_QUOTED.findall(focus.text)}
     named = [*focus.paths, *_PATH.findall(focus.text)]
     found: dict[str, float] = {}
     for file in code.files:
         path = file.path
-        score = sum(weight.get(word, 0.0) * IN_PATH for word in in_path[path])
-        score += sum(weight.get(word, 0.0) for word in in_names[path] - in_path[path])
+        score = sum(weight[word] * by for word, by in speaks[path].items())
         score += EXACT * sum(one.name in names for one in file.definitions)
         # One file that the words speak of says more than many that they touch.
         score = score**2 / 10 * (TEST if is_test(path) else 1.0)
@@ -120,12 +119,16 @@ def is_test(path: str) -> bool:
     return bool(_TEST.search(path))
 
 
-def _of_folders(file: SourceFile) -> set[str]:
-    return {word for part in PurePosixPath(file.path).parent.parts for word in pieces(part)}
-
-
-def _of_names(file: SourceFile) -> set[str]:
-    return {word for one in file.definitions for word in pieces(one.name)}
+def _spoken_in(file: SourceFile, wanted: Set[str]) -> dict[str, float]:
+    """Those of the words `wanted` that the file's names hold, with what they count there."""
+    path = PurePosixPath(file.path)
+    found: dict[str, float] = {}
+    for one in file.definitions:
+        found.update(dict.fromkeys(pieces(one.name) & wanted, 1.0))
+    for folder in path.parent.parts:
+        found.update(dict.fromkeys(pieces(folder) & wanted, IN_FOLDER))
+    found.update(dict.fromkeys(pieces(path.stem) & wanted, IN_NAME))
+    return dict(sorted(found.items()))
 
 
 def _is_code(name: str) -> bool:

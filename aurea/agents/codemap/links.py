@@ -11,6 +11,7 @@ from aurea.ports import Code, SourceFile
 
 UNSURE = 3  # files that may define a name that no import leads to; of more, none is meant
 GUESSED = 0.1  # what a reference counts that no import leads to
+TELLING = 4  # letters from which on a name says something by itself
 IMPORTED = 0.2  # what an import counts without a name
 _FOLDERS = frozenset({"__init__", "index", "mod", "lib", "main"})  # files that stand for their folder
 
@@ -38,7 +39,7 @@ def link(code: Code) -> tuple[Links, Uses]:
             if there is None or file.path in there:
                 continue
             meant, sure = _meant(there, imported, folders)
-            if len(meant) > UNSURE:
+            if sure < 1 and (len(meant) > UNSURE or len(name) < TELLING):
                 continue
             strength = sure * math.sqrt(count) * _telling(name) / len(meant)
             for path in meant:
@@ -68,7 +69,7 @@ def _telling(name: str) -> float:
     """How much a name says: short ones are used for many things, private ones are not for others."""
     if name.startswith("_"):
         return 0.2
-    return 0.5 if len(name) < 4 else 1.0
+    return 0.5 if len(name) < TELLING else 1.0
 
 
 class _Imports:
