@@ -25,7 +25,7 @@ class Teller:
     """Turns events into lines, in the order in which they come. With `words`, what is said and answered stands below.
 
     Words that were told while they came are not repeated with the answer. Of calls that were answered before anybody
-    looked, the answer is told alone.
+    looked, the answer is told alone. Without `words` one line tells that a model begins to think, write or call.
     """
 
     def __init__(self, ledger: Ledger, *, words: bool) -> None:
@@ -33,6 +33,7 @@ class Teller:
         self._words = words
         self._told: dict[Place, str] = {}
         self._speaker: tuple[Place, str] | None = None
+        self._begun: set[tuple[Place, str]] = set()
 
     def text(self, events: Sequence[ev.Event]) -> Iterator[str]:
         """What to print of the events that came since the last call. A line that is being said is left open."""
@@ -55,6 +56,10 @@ class Teller:
     def _piece(self, event: ev.Event, fact: ev.ModelSaid) -> Iterator[str]:
         """Words follow on those before them; the line of the event stands where another begins to speak."""
         place = _place(event)
+        known = (place, fact.kind) in self._begun
+        self._begun.add((place, fact.kind))
+        if known and not self._words:
+            return
         text = _kept(self._ledger, fact.body) if self._words and fact.body else None
         if text is None:
             yield f"{self.end()}{event_line(event)}\n"

@@ -92,14 +92,15 @@ def test_words_are_told_as_they_come_and_not_again_with_the_answer(told: Told) -
     assert [line.strip() for line in third.splitlines()[2:]] == ["| it.", "| → read_file path: README.md"]
 
 
-def test_without_words_each_piece_is_one_line(told: Told) -> None:
+def test_without_words_one_line_tells_that_a_model_begins(told: Told) -> None:
     told.teller = Teller(told.book, words=False)
+    told.said("reasoning", "Hm. ")
     told.said("text", "First I read ")
     told.said("text", "what is there ", tokens=20)
 
     assert told.lines() == [
+        "coder step 1: thinks, about 10 tokens so far",
         "coder step 1: writes, about 10 tokens so far",
-        "coder step 1: writes, about 20 tokens so far",
     ]
 
 
