@@ -12,6 +12,8 @@ import pytest
 
 from aurea.agents.roles import role_of
 from aurea.agents.tools.base import AgentTool
+from aurea.agents.tools.files import LISTED
+from aurea.agents.tools.text import OUTPUT_LIMIT
 from aurea.agents.tools.toolbox import tools_for
 from aurea.domain.errors import Blocked, ToolFailed, ToolRefused
 from aurea.ports import Assignment, CommandLine, CommandResult
@@ -183,6 +185,20 @@ async def test_a_full_disk_is_nobodys_change(
     with pytest.raises(Blocked, match="disk is full"):
         await use(tools, "write_file", path="a", content="x")
     assert [path.name for path in workspace.path.iterdir() if path.is_file()] == []
+
+
+async def test_folders_of_thousands_of_files_are_listed_as_far_as_it_helps(
+    tools: Tools, workspace: FolderWorkspace
+) -> None:
+    for folder, length in (("short", 8), ("long", 200)):
+        (workspace.tree / folder).mkdir()
+        for number in range(5000):
+            (workspace.tree / folder / f"{number:0{length}}").touch()
+    short = (await use(tools, "list_directory", path="short")).splitlines()
+    assert len(short) == LISTED + 1 and short[0] == "00000000  0" and short[-1].startswith("[4500 more; ")
+    long = await use(tools, "list_directory", path="long")
+    shown = long.splitlines()
+    assert len(long) < OUTPUT_LIMIT + 100 and shown[-1].startswith(f"[{5000 - len(shown) + 1} more; ")
 
 
 async def test_git_and_search_are_commands_in_the_workspace(

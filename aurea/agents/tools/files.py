@@ -12,6 +12,7 @@ from aurea.agents.policy import WRITES
 from aurea.agents.tools.base import AgentTool, Arguments
 from aurea.agents.tools.beneath import Beneath
 from aurea.agents.tools.paths import parts_of
+from aurea.agents.tools.text import OUTPUT_LIMIT
 from aurea.domain.errors import ToolFailed, ToolRefused
 
 LARGEST_WRITE = 2 * 1024 * 1024
@@ -256,9 +257,16 @@ class ListDirectory(AgentTool[ListArguments]):
         """One line per entry."""
         found = self._files.entries(arguments.path or ".")
         forms = {"folder": "{0.name}/", "file": "{0.name}  {0.size}", "link": "{0.name}  (symbolic link)"}
-        lines = [forms.get(entry.kind, "{0.name}  (special file)").format(entry) for entry in found[:LISTED]]
-        if len(found) > LISTED:
-            lines.append(f"[{len(found) - LISTED} more]")
+        lines: list[str] = []
+        left = OUTPUT_LIMIT
+        for entry in found[:LISTED]:
+            line = forms.get(entry.kind, "{0.name}  (special file)").format(entry)
+            left -= len(line) + 1
+            if left < 0:
+                break
+            lines.append(line)
+        if len(found) > len(lines):
+            lines.append(f"[{len(found) - len(lines)} more; search_codebase looks into all of them]")
         return "\n".join(lines) or "[the folder is empty]"
 
 
