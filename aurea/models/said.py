@@ -79,7 +79,7 @@ class Said:
         bodies: dict[str, str] = {}
         drafts: list[ev.Draft] = []
         for kind, whole in told:
-            text = _cut(whole)
+            text = _paired(_cut(whole))
             body = digest(text) if text else ""
             bodies |= {body: text} if text else {}
             said = ev.ModelSaid(
@@ -128,3 +128,8 @@ def _cut(text: str) -> str:
         return text
     half = MOST // 2
     return f"{text[:half]}\n… {len(text) - 2 * half} characters …\n{text[-half:]}"
+
+
+def _paired(text: str) -> str:
+    """`text` as it can be kept: halves of characters, which servers may send in two pieces, are put together."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -176,6 +176,23 @@ def test_what_is_told_ends_with_whole_words_and_nothing_is_lost(pieces: list[str
     assert words + "".join(text for _, text in rest) == "".join(pieces)
 
 
+async def test_halves_of_characters_are_put_together() -> None:
+    async def speak(request: ModelRequest) -> ModelReply:
+        for piece in ("so \ud83d", "\ude00 be it \ud83d "):
+            ear().hear("text", piece)
+        await spoken.clock.sleep(10.0)
+        return say("ok")
+
+    spoken = Spoken(speak)
+    call = asyncio.create_task(spoken.client.complete(asking()))
+    await spoken.later(10.0)
+    await call
+    ((_, text, _),) = spoken.said()
+
+    assert text == "so \U0001f600 be it \ufffd "
+    await spoken.close()
+
+
 async def test_a_very_long_piece_is_cut() -> None:
     async def speak(request: ModelRequest) -> ModelReply:
         ear().hear("text", "word " * 20_000)

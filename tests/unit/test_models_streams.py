@@ -372,3 +372,12 @@ async def test_what_a_stream_does_not_count_is_estimated(server: RawServer) -> N
     assert usage.estimated
     assert usage.input_tokens > 0
     assert 100 <= usage.output_tokens <= 500
+
+
+async def test_a_character_that_comes_in_halves_is_whole(server: RawServer) -> None:
+    halves = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in ("so \ud83d", "\ude00 be it")]
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    server.answer = "".join(f"data: {json.dumps(event)}\n\n" for event in [*halves, end])
+    server.more_headers = EVENTS
+
+    assert (await reply_of(server, "chat", Heard())).text == "so \U0001f600 be it"
