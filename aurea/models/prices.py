@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Protocol
 
@@ -57,17 +58,9 @@ class Listed:
         """US dollars for this usage: what the server says, else by the list."""
         if usage.usd is not None:
             return usage.usd
-        from genai_prices import Usage as Counted
-        from genai_prices import calc_price
-
         cached = min(usage.cached_tokens, usage.input_tokens)
-        counted = Counted(
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cache_read_tokens=cached,
-            cache_write_tokens=min(usage.cache_write_tokens, usage.input_tokens - cached),
-        )
-        return float(calc_price(counted, self.model, provider_id=self.provider).total_price)
+        written = min(usage.cache_write_tokens, usage.input_tokens - cached)
+        return _listed(self.provider, self.model, usage.input_tokens, usage.output_tokens, cached, written)
 
 
 @dataclass(frozen=True)
@@ -87,6 +80,16 @@ class Own:
         again = self.price.input if self.price.cached_input is None else self.price.cached_input
         fresh = (usage.input_tokens - cached) * self.price.input
         return (fresh + cached * again + usage.output_tokens * self.price.output) / MILLION
+
+
+@lru_cache(maxsize=256)  # what a call cost is asked by the budget and by the journal
+def _listed(provider: str, model: str, sent: int, received: int, cached: int, written: int) -> float:
+    """US dollars by the price list; `LookupError` for a model that is not in it."""
+    from genai_prices import Usage as Counted
+    from genai_prices import calc_price
+
+    counted = Counted(input_tokens=sent, output_tokens=received, cache_read_tokens=cached, cache_write_tokens=written)
+    return float(calc_price(counted, model, provider_id=provider).total_price)
 
 
 class Prices:
