@@ -86,6 +86,7 @@ def attributes(span: Any) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.timeout(300)
 def test_a_run_that_is_killed_and_goes_on_is_one_trace_without_a_text_in_it(
     aurea: Any, models: Any, repo: Path, collector: Collector, git: Callable[..., str]
 ) -> None:
@@ -100,7 +101,7 @@ def test_a_run_that_is_killed_and_goes_on_is_one_trace_without_a_text_in_it(
     until(lambda: collector.named("execute_tool read_file"))
     os.killpg(going.pid, signal.SIGKILL)
     going.communicate()
-    done = aurea("resume", "traced", cwd=repo, **env)
+    done = aurea("resume", "traced", cwd=repo, timeout=200, **env)
     assert done.returncode == 0, done.stderr
     assert "telemetry" not in done.stderr
 
