@@ -71,6 +71,7 @@ def cassette(path: Path) -> Path:
     return path
 
 
+@pytest.mark.timeout(300)
 def test_research_end_to_end(aurea: Any, repo: Path, tmp_path: Path, git: Any, engine: RawServer) -> None:
     spec = tmp_path / "spec.json"
     spec.write_text(json.dumps({
