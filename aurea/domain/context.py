@@ -26,11 +26,15 @@ def require_part(name: str) -> str:
     return name
 
 
-def require_budgets(budgets: dict[str, int]) -> dict[str, int]:
-    """`budgets`, where each can be kept; `ValueError` names the first that cannot."""
-    for name, tokens in budgets.items():
-        if tokens == 0 and name in NEEDED:
-            raise ValueError(f"{name!r} says what the work is and cannot be left out")
-        if tokens and not LEAST <= tokens <= MOST:
-            raise ValueError(f"{name!r} may have {LEAST} to {MOST} tokens, or 0 to be left out, not {tokens}")
+def require_tokens(tokens: int) -> int:
+    """`tokens`, where a part can be shown within them, or is left out; `ValueError` otherwise."""
+    if tokens and not LEAST <= tokens <= MOST:
+        raise ValueError(f"a part may have {LEAST} to {MOST} tokens, or 0 to be left out, not {tokens}")
+    return tokens
+
+
+def require_needed(budgets: dict[str, int]) -> dict[str, int]:
+    """`budgets`, where they leave out nothing that says what the work is; `ValueError` otherwise."""
+    if missing := [name for name, tokens in budgets.items() if name in NEEDED and not tokens]:
+        raise ValueError(f"{', '.join(missing)}: says what the work is and cannot be left out")
     return budgets

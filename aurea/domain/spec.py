@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from aurea.domain.command_words import as_words
-from aurea.domain.context import require_budgets, require_part
+from aurea.domain.context import require_needed, require_part, require_tokens
 from aurea.domain.errors import UsageError
 from aurea.domain.route import LOOP, Route
 
@@ -126,7 +126,7 @@ Command = Annotated[
 Environment = dict[Variable, Word]
 RoleName = Annotated[str, AfterValidator(_role_name)]
 PartName = Annotated[str, AfterValidator(require_part)]
-PartTokens = Annotated[int, Field(strict=True, ge=0)]
+PartTokens = Annotated[int, Field(strict=True, ge=0), AfterValidator(require_tokens)]
 ProviderName = Annotated[str, AfterValidator(_provider_name)]
 PricedModel = Annotated[str, AfterValidator(_priced_model)]
 Usd = Annotated[float, Field(strict=True, ge=0)]
@@ -311,7 +311,7 @@ class Spec(Part):
     roles: dict[RoleName, RoleEntry] = Field(default_factory=dict)
     limits: dict[ProviderName, ProviderLimits] = Field(default_factory=dict)
     cache: Switch = False
-    context: Annotated[dict[PartName, PartTokens], AfterValidator(require_budgets)] = Field(default_factory=dict)
+    context: Annotated[dict[PartName, PartTokens], AfterValidator(require_needed)] = Field(default_factory=dict)
     prices: dict[PricedModel, ModelPrice] = Field(default_factory=dict)
     items: tuple[ItemSpec, ...] | None = None
     cassette: Text | None = None

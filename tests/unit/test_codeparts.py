@@ -116,7 +116,7 @@ async def test_where_there_is_no_code_nothing_is_started_and_names_are_shown(tmp
 
 @pytest.mark.parametrize(("context", "fault"), [
     ({"mapp": 1000}, "unknown part 'mapp'; did you mean 'map'"), ({"map": 100}, "200 to 100000 tokens, or 0"),
-    ({"item": 0}, "'item' says what the work is"), ({"map": -1}, "greater than or equal to 0"), ({"map": "1000"}, "integer"),
+    ({"item": 0}, "item: says what the work is"), ({"map": -1}, "greater than or equal to 0"), ({"map": "1000"}, "integer"),
     ({"map": 200_000}, "not 200000"),
 ])  # fmt: skip
 def test_a_budget_that_cannot_be_kept_is_a_fault(context: Mapping[str, object], fault: str) -> None:
