@@ -557,6 +557,29 @@ async def test_the_one_last_call_over_a_cap_is_known_after_a_restart_and_new_wit
     await purse.client(ScriptedModel(paid(1))).complete(again)
 
 
+async def test_a_last_call_over_a_cap_that_a_crash_left_in_doubt_was_the_one(purse: Purse) -> None:
+    purse.limit = 1.0
+    await purse.client(ScriptedModel(paid(450_000))).complete(big(1, 450_000))
+
+    class Dies:
+        async def complete(self, request: ModelRequest) -> ModelReply:
+            purse.book.close()  # nothing is recorded from here on
+            raise KeyboardInterrupt
+
+    last = big(2, 400_000).model_copy(update={"last": True})
+    with pytest.raises((KeyboardInterrupt, Exception)):
+        await purse.client(Dies()).complete(last)
+    purse.crash()
+    assert purse.reserved == pytest.approx(0.8, abs=0.001)
+
+    model = ScriptedModel(paid(1))
+    with pytest.raises(BudgetReached):
+        await purse.client(model).complete(last)
+    assert model.requests == []
+    assert [one.in_doubt for one in purse.settled()] == [False, True]
+    assert purse.spent == pytest.approx(1.7, abs=0.001)
+
+
 async def test_a_call_names_the_cap_that_it_does_not_fit_under(purse: Purse) -> None:
     for key, words in (
         ("budgets.items.storage", "the budget of item storage is used up: 0.0000 of 1 USD are spent"),
