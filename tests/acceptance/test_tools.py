@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from plugin_dist import install
 from waiting import until
 
+pytestmark = [pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc"), pytest.mark.timeout(400)]
 SERVER = Path(__file__).parent.parent / "mcp_server.py"
 REPORT = ("submit_report", {"summary": "done", "approach": "the simple one"})
 INSIDE = '<untrusted source="MCP server docs">'

@@ -119,6 +119,20 @@ async def test_a_conversation_that_is_taken_up_holds_what_it_began_with(tmp_path
     assert stolen[1] == "refused" and all(call[0] != "steal" for call in docs.calls)
 
 
+async def test_a_tool_that_is_denied_meanwhile_is_taken_away_and_one_that_is_allowed_is_not_given(
+    tmp_path: Path,
+) -> None:
+    turns = [reply(("git_status", {})), reply(("git_log", {}), ("run_python", {"code": "1"})), reply(REPORT)]
+    bench = bench_with(tmp_path, turns, Extras(), deny=("run_python",))
+    with pytest.raises(Crash):
+        await bench.run(CrashingLedger(bench.fresh_book(), 5, after=True))
+    bench.limits = {"choice_for": lambda role: RoleChoice(deny=("git_log",))}
+    assert (await bench.run()).ended == "result"
+    denied, allowed = bench.tool_answers()[1:3]
+    assert denied[1] == "refused" and "the spec denies git_log to the role coder" in denied[2]
+    assert allowed[1] == "refused" and "this conversation began without run_python" in allowed[2]
+
+
 @pytest.mark.parametrize(("effect", "outcome", "calls"), [("read", "ok", 1), ("write", "interrupted", 0)])
 async def test_after_a_crash_only_what_reads_is_called_again(
     tmp_path: Path, effect: str, outcome: str, calls: int
