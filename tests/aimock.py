@@ -27,9 +27,9 @@ FORMATS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "openrouter": ("openrouter", "/api/v1", {}),
     "ollama": ("ollama", "", {}),
 }
-STREAMED = " streamed"
+STREAMED = "streamed "
 # The formats, and those of them once more that are asked for a stream only where that is said.
-WAYS = [*FORMATS, *(name + STREAMED for name in FORMATS if name != "ollama")]
+WAYS = [*FORMATS, *(STREAMED + name for name in FORMATS if name != "ollama")]
 
 
 def missing() -> str:
@@ -67,7 +67,7 @@ def _for_each(fixture: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if "sequenceIndex" not in match:
         yield fixture
         return
-    for name in reversed(WAYS):  # the first that fits counts, and the name of one begins with that of another
+    for name in WAYS:
         yield {**fixture, "match": {**match, "userMessage": f"{match['userMessage']} {name}"}}
 
 
@@ -84,13 +84,13 @@ def _until_it_listens(server: subprocess.Popen[bytes], port: int) -> None:
 
 def base(way: str) -> str:
     """The format of a way."""
-    return way.removesuffix(STREAMED)
+    return way.removeprefix(STREAMED)
 
 
 def wire(way: str, address: str) -> Wire:
     """A client of a server in one format, or way."""
     provider, path, _ = FORMATS[base(way)]
-    return wire_at(Endpoint(PROVIDERS[provider], address + path, KEY), stream=way.endswith(STREAMED))
+    return wire_at(Endpoint(PROVIDERS[provider], address + path, KEY), stream=way.startswith(STREAMED))
 
 
 def named(way: str) -> dict[str, Any]:

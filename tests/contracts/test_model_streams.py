@@ -45,7 +45,7 @@ class Heard:
 
 
 def streaming(format_: str, address: str) -> Wire:
-    return wire(format_ if format_ == "ollama" else format_ + STREAMED, address)
+    return wire(format_ if format_ == "ollama" else STREAMED + format_, address)
 
 
 async def test_an_answer_is_heard_piece_by_piece_as_it_comes(aimock: str, format_: str) -> None:
