@@ -15,10 +15,13 @@ import pytest
 from aimock import WAYS, base, named, wire
 from aurea.domain.errors import AureaError, Blocked
 from aurea.domain.messages import ModelReply, ToolCall, ToolMessage, ToolSpec, Usage, UserMessage
+from aurea.ledger.book import Book
 from aurea.models.cassette import Answer, RecordedCall, read_cassette, write_answer, write_header
 from aurea.models.replay import ReplayClient
 from aurea.testing.clock import SimulatedClock
+from aurea.testing.drafts import created
 from aurea.testing.models import ScriptedModel, asking
+from aurea.testing.store import MemoryEventStore
 
 # aimock says of calls that they are the reason why a Gemini answer ended, which the real one does not.
 pytestmark = pytest.mark.filterwarnings("ignore:FUNCTION_CALL is not a valid FinishReason")
@@ -89,7 +92,10 @@ def client(request: pytest.FixtureRequest, tmp_path: Path) -> Asked:
                 )
             )  # fmt: skip
     path.write_text(text)
-    return Asked(ReplayClient(read_cassette(path), SimulatedClock()))
+    book = Book(MemoryEventStore(), SimulatedClock())
+    book.append("run-1", [created()])
+    request.addfinalizer(book.close)
+    return Asked(ReplayClient(read_cassette(path), SimulatedClock(), "run-1", book, lambda address: None))
 
 
 def shape(reply: ModelReply) -> tuple[str, list[tuple[str, Any]], str]:

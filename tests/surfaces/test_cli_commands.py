@@ -123,7 +123,8 @@ def test_show_of_a_prompt_names_its_parts_and_what_they_take(looking: Any) -> No
     assert "[lessons] Earlier attempts" in told and "check sound failed (exit 1)" in told
     words = ("show", "alpha-made", "--item", "second", "--prompt", "--attempt", "1", "--json")
     [prompt] = json.loads(looking(*words).out)["prompts"]
-    assert [part["name"] for part in prompt["parts"]] == ["item", "criteria", "checks", "objective", "plan"]
+    names = ["item", "criteria", "checks", "objective", "plan", "contracts", "map"]
+    assert [part["name"] for part in prompt["parts"]] == names
     assert all(0 < part["tokens"] <= part["budget"] for part in prompt["parts"])
     refused = looking("show", "alpha-made", "--prompt")
     assert refused.code == 2 and "nothing was told to a planner yet" in refused.err
@@ -291,7 +292,6 @@ def test_the_report_of_a_proven_run_does_not_speak_of_it(looking: Any) -> None:
         (("-C", "nowhere", "list"), "there is no folder"),
         (("-C",), "-C needs a folder"),
         (("list", "--home"), "--home needs a folder"),
-        (("run", "--detach", "--record", "x.yaml"), "--record and --detach"),
     ],
 )
 def test_bad_usage(words: tuple[str, ...], reason: str, shell: Any) -> None:
