@@ -26,6 +26,8 @@ from aurea.testing.drafts import ITEM, created, planned, started
 from aurea.testing.models import asking
 from tiny_model import COUNT, GREETING, NAME, NOTE, REPORT, missing, serving, trained
 
+pytestmark = pytest.mark.xdist_group("mlx")  # they share a server, whose model is trained once
+
 TOOLS = tuple(
     ToolSpec(name=call["name"], description="A tool.", parameters={"type": "object", "properties": {}})
     for call in (NOTE, REPORT)

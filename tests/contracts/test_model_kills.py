@@ -3,8 +3,8 @@
 Four tool calls, one of them a command whose effect Aurea cannot see, then the report. The process is a real one, killed
 for good; another one takes up what is in the ledger. What was asked is counted by the server, aimock.
 
-A sixth of a CPU minute for each format would be too much for every day: each takes a fourth of the boundaries, in turn,
-and all those around the command. AUREA_TEST_EVERY_KILL=1 tries all of them in all formats.
+All boundaries in all formats would be too much for every day: each format takes its share of them, in turn, and all those
+around the command. AUREA_TEST_EVERY_KILL=1 tries all of them in all formats.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def points_of(format_: str) -> list[str]:
     """The boundaries to try in that format."""
     if os.environ.get("AUREA_TEST_EVERY_KILL"):
         return list(POINTS)
-    turn = list(FORMATS).index(format_) % 4
-    return [point for n, point in enumerate(POINTS) if n % 4 == turn or point in AROUND_THE_COMMAND]
+    turn, turns = list(FORMATS).index(format_), len(FORMATS)
+    return [point for n, point in enumerate(POINTS) if n % turns == turn or point in AROUND_THE_COMMAND]
 
 
 class Relay:
