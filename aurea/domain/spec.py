@@ -311,7 +311,9 @@ class Spec(Part):
     roles: dict[RoleName, RoleEntry] = Field(default_factory=dict)
     limits: dict[ProviderName, ProviderLimits] = Field(default_factory=dict)
     cache: Switch = False
-    context: Annotated[dict[PartName, PartTokens], AfterValidator(require_needed)] = Field(default_factory=dict)
+    context: Annotated[dict[PartName, PartTokens], AfterValidator(require_needed)] = Field(
+        default_factory=dict, exclude_if=_unset
+    )
     prices: dict[PricedModel, ModelPrice] = Field(default_factory=dict)
     items: tuple[ItemSpec, ...] | None = None
     cassette: Text | None = None

@@ -14,7 +14,8 @@ from aurea.intake.documents import Document, parse_value
 from aurea.intake.faults import Faults, KeyPath, Place, Places, SpecFaults
 
 PATHS = ("repo", "output_dir", "cassette", "template")
-PARTWISE = ("roles", "blocks", "limits", "prices")  # a higher layer replaces single entries of these, not all of them
+# A higher layer replaces single entries of these, not all of them.
+PARTWISE = ("roles", "blocks", "limits", "prices", "budgets")
 
 _HERE = re.compile(r"(?<!\S)\.\.?/\S*")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:", re.IGNORECASE)

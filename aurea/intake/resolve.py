@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -120,7 +120,7 @@ def decide(asked: Asked, settings: Settings, stored: Stored | None = None) -> Re
     if kept:
         for layer in kept:  # the environment goes before these two
             layer.data = {key: value for key, value in layer.data.items() if key not in ("provider", "model")}
-        spec = _merged([*stack.layers, *kept], stack.templates, asked.faults)
+        spec = _merged(stack.layers, stack.templates, asked.faults, kept)
     choice = _chosen(offers, spec, settings)
     spec = spec.model_copy(update={"provider": choice.provider, "model": choice.model})
     warnings = (*settings.warnings, *_warnings(spec, settings))
@@ -226,9 +226,11 @@ def _found(repo: Path, layers: list[Layer]) -> Layer:
     return Layer(data, Places(Place(str(repo))))
 
 
-def _merged(layers: list[Layer], templates: TemplatePlaces, faults: Faults) -> Spec:
-    data = merge(layers, faults)
-    lay_template(data, faults, templates)
+def _merged(layers: list[Layer], templates: TemplatePlaces, faults: Faults, kept: Sequence[Layer] = ()) -> Spec:
+    """The spec of `layers`, then its template, then what is `kept`."""
+    data = merge([*layers, *kept], faults)
+    said = {key for layer in layers for key in (*layer.data, *(path[0] for path, _, _ in layer.deep))}
+    lay_template(data, faults, templates, said)
     look_across(data, faults)
     look_ahead(data, faults)
     return _shaped(data, faults)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,11 +60,13 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
 
 
-def lay_template(data: dict[str, Any], faults: Faults, places: Places) -> None:
+def lay_template(data: dict[str, Any], faults: Faults, places: Places, said: Collection[object] | None = None) -> None:
     """Put what the template that the merged spec `data` names says into `data`, except where the spec says it itself.
 
-    What is wrong with the template stands in `faults`, at its place in the template's file.
+    `said` are the keys that it says (None: all of `data`); the others come from what a template goes before. What is
+    wrong with the template stands in `faults`, at its place in the template's file.
     """
+    said = data.keys() if said is None else said
     if "template" not in data:
         return
     name, data["template"] = data["template"], "loop"
@@ -76,8 +78,9 @@ def lay_template(data: dict[str, Any], faults: Faults, places: Places) -> None:
     template = _validated(document.data, own)
     lines = _lay_items(data, document, own, faults, name=file.stem)
     for key in _UNDER_SPEC:
-        if key in document.data and key not in data:
+        if key in document.data and key not in said:
             data[key] = document.data[key]
+            faults.places.drop((key,))
             faults.places.graft(document.places, (key,), (key,))
     faults.found.update(own.found)
     if template is not None and not own.found:

@@ -168,6 +168,13 @@ def test_stored_defaults_stand_behind_everything_else(repo: Path) -> None:
     assert (given.policy, given.provider, given.ledger) == ("day", "x", "team")
 
 
+def test_a_hard_stop_of_the_day_holds_beside_those_of_a_spec(repo: Path) -> None:
+    (repo / "s.yaml").write_text(SPEC + "budgets: {item_usd: 1, roles: {coder: 2}}\n")
+    kept = {"budgets": {"day_usd": 20, "item_usd": 9, "roles": {"planner": 1}}}
+    budgets = go(repo, stored=Stored({"aurea-policy/default": kept})).spec.budgets
+    assert (budgets.day_usd, budgets.item_usd, budgets.roles) == (20, 1, {"coder": 2})
+
+
 def test_faults_in_what_is_stored_name_the_block(repo: Path) -> None:
     (repo / "s.yaml").write_text(SPEC)
     with pytest.raises(SpecFaults, match="block aurea-policy/night: concurrency: "):
@@ -359,7 +366,9 @@ def test_what_may_change_while_a_run_is_under_way(tmp_path: Path) -> None:
 
 def test_a_key_that_came_later_may_change_to_and_fro(tmp_path: Path) -> None:
     usual = go(tmp_path, SPEC).spec
-    assert "stream" not in usual.model_dump(mode="json")  # so that the digests of older specs stay
+    assert (
+        not {"stream", "context", "budgets", "plugins"} & usual.model_dump(mode="json").keys()
+    )  # digests of older specs
     assert changes(usual, Flags(sets=("stream=true",)), tmp_path) == {"stream": True}
     streamed = go(tmp_path, SPEC + "stream: true\n").spec
     assert changes(streamed, Flags(sets=("stream=auto",)), tmp_path) == {"stream": "auto"}

@@ -19,7 +19,7 @@ from aurea.intake.documents import parse
 from aurea.intake.faults import Faults, Place, SpecFaults
 from aurea.intake.faults import Places as Written
 from aurea.intake.layers import Flags
-from aurea.intake.resolve import Resolved, resolve
+from aurea.intake.resolve import Resolved, Stored, resolve
 from aurea.intake.schema import DESCRIPTIONS_OF_TEMPLATE, template_schema
 from aurea.intake.template import SHIPPED, Places, lay_template, shipped
 from aurea.settings import Settings
@@ -103,6 +103,15 @@ def test_a_local_one_is_found_by_its_path_from_the_file_that_names_it(tmp_path: 
     assert (spec.reviewers, spec.review_loops) == ((), 1)
     assert spec.max_attempts == 7, "the spec goes first"
     assert spec.items is None
+
+
+def test_a_template_goes_before_what_is_stored_and_a_spec_before_both(tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_text(SCHEMA + "max_attempts: 4\nreview_loops: 1\n")
+    (tmp_path / "s.yaml").write_text(HEAD + "template: ./t.yaml\nreview_loops: 2\n")
+    stored = Stored({"aurea-policy/night": {"max_attempts": 9, "review_loops": 8, "concurrency": 7}})
+    settings = Settings.read({"HOME": str(tmp_path)})
+    spec = resolve("s.yaml", Flags(), cwd=tmp_path, settings=settings, stored=stored).spec
+    assert (spec.max_attempts, spec.review_loops, spec.concurrency) == (4, 2, 7)
 
 
 def test_a_local_one_is_found_by_its_name_in_the_repository(tmp_path: Path) -> None:
