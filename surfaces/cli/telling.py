@@ -37,7 +37,7 @@ class Teller:
 
     def text(self, events: Sequence[ev.Event]) -> Iterator[str]:
         """What to print of the events that came since the last call. A line that is being said is left open."""
-        over = [_place(event) for event in events if isinstance(event.fact, ev.ModelAnswered | ev.ModelFailed)]
+        over = {_place(event) for event in events if isinstance(event.fact, ev.ModelAnswered | ev.ModelFailed)}
         for event in events:
             if isinstance(event.fact, ev.ModelSaid):
                 if _place(event) not in over:

@@ -76,6 +76,11 @@ def test_criteria_are_those_of_the_item(criteria: list[dict[str, str]], said: li
     assert told(report(criteria=criteria)) == said
 
 
+def test_a_book_instead_of_a_criterion_is_no_work() -> None:
+    book = [{"criterion": f"word{n} " * 20_000, "evidence": "long"} for n in range(100)]
+    assert not_borne_out(check_report(report(criteria=book), known())) == MOST  # compared whole it would take minutes
+
+
 @pytest.mark.parametrize(("evidence", "said"), [
     ("tests/test_cli.py proves it", "tests/test_cli.py, which is not in the tree"),
     ("tests/test_storage.py::test_gone is green", "the test test_gone, which is not in the file"),
