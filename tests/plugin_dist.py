@@ -33,6 +33,16 @@ class Mail(PluginTool):
     async def call(self, arguments, context) -> str:
         return "sent"
 
+class Pages(Square):
+    "Pages of others."
+    name = "pages"
+    untrusted = True
+
+    async def call(self, arguments: SquareArguments, context: Context) -> str:
+        if arguments.n < 0:
+            raise TimeoutError("the other side is slow")
+        return "x" * arguments.n
+
 def both():
     return [Square(), Mail()]
 

@@ -67,12 +67,12 @@ class Conversation:
         if limits.last is not None:
             return self.exhausted(limits.last)
         step = limits.turns + 1
-        mark = self._marks.find(step, LimitReached)
-        near = mark.limit if mark is not None else limits.near()
-        if near is not None:
-            await self.begin_last(step, near)
-        elif warning := limits.warning(result):
+        near = limits.near()
+        if near is None and (warning := limits.warning(result)):
             self._talk.add(limits.turns, UserMessage(text=warning))
+        mark = self._marks.find(step, LimitReached)  # also of a limit that was reached when the warning had been told
+        if (limit := near if mark is None else mark.limit) is not None:
+            await self.begin_last(step, limit)
         limits.turns = step
         return None
 

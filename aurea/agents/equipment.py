@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import Field
@@ -78,6 +78,7 @@ class Outfitter:
     ledger: Ledger
     sandbox: str
     extras: Extras = NO_EXTRAS
+    noted: set[tuple[str, str]] = field(default_factory=set, init=False)  # what was said of servers, and is said once
 
     async def equip(
         self,
@@ -157,7 +158,9 @@ class Outfitter:
 
     async def _note(self, server: ToolServer, left_out: Sequence[str]) -> None:
         fact = McpNoted(server=server.spec.name, what="left_out", text="; ".join(left_out)[:1_500])
-        await self.ledger.record(self.run, [Draft(fact=fact)])
+        if (fact.server, fact.text) not in self.noted:
+            self.noted.add((fact.server, fact.text))
+            await self.ledger.record(self.run, [Draft(fact=fact)])
 
     async def _record(self, role: RoleSpec, at: Assignment, kit: Kit, model: ModelRef, allowance: Allowance) -> None:
         shot = Snapshot(

@@ -141,6 +141,12 @@ async def test_no_server_and_one_that_is_silent() -> None:
     assert failed.value.kind == "timeout"
 
 
+async def test_a_key_that_no_header_can_hold_is_told_as_one() -> None:
+    with pytest.raises(SearchFailed) as failed:
+        await TavilySearch("tvly-\u00e9", "http://127.0.0.1:1").search("tides", 3)
+    assert failed.value.kind == "key" and "TAVILY_API_KEY" in failed.value.message
+
+
 async def test_without_a_network_the_keyless_search_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """The library as it is: its engines are out of reach behind a proxy that is not there."""
     monkeypatch.setenv("DDGS_PROXY", "http://127.0.0.1:1")

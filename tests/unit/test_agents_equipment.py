@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
-from aurea.agents.equipment import Extras
+from aurea.agents.equipment import Extras, Outfitter
+from aurea.agents.limits import Allowance
 from aurea.agents.policy import Surroundings
+from aurea.agents.roles import role_of
 from aurea.domain.errors import Blocked, UsageError
+from aurea.domain.messages import ModelRef
 from aurea.domain.spec import McpServer, RoleChoice
 from aurea.ports import Assignment
 from aurea.ports.mcp import RemoteAnswer, RemoteTool
-from aurea.testing.agents import REPORT, Bench, Crash, CrashingLedger, reply
+from aurea.testing.agents import REPORT, RUN, Bench, Crash, CrashingLedger, reply
 from aurea.testing.mcp import FakeToolServer, remote
 from plugin_dist import install
 
@@ -248,3 +251,37 @@ def test_two_plugins_with_one_name_of_a_tool_are_refused(tmp_path: Path, monkeyp
     monkeypatch.syspath_prepend(str(site))
     with pytest.raises(UsageError, match="brings a tool 'square', which is a name of the plugin one"):
         load(["one", "two"])
+
+
+async def test_what_is_left_out_of_a_long_answer_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(install(tmp_path / "site", pages="squares_kit:Pages")))
+    turns = [reply(("docs_find", {"query": "x"}), ("pages", {"n": 100_000}), ("pages", {"n": -1})), reply(REPORT)]
+    bench = bench_with(tmp_path, turns, Extras([server(find="y" * 100_000)], ["pages"]))
+    await bench.run()
+    of_server, of_plugin, late = (answer for _, _, answer in bench.tool_answers()[:3])
+    assert "80000 characters left out" in of_server and "80000 characters left out" in of_plugin
+    assert "TimeoutError: the other side is slow" in late, "it is not said to have used up the attempt's time"
+
+
+async def test_a_tool_is_found_by_its_name_however_that_is_written(tmp_path: Path) -> None:
+    docs = server(**{f"getPage{letter}": "x" for letter in "ABCDEFGH"})
+    turns = [reply(("search_tools", {"query": "docs_getPageH"})), reply(REPORT)]
+    bench = bench_with(tmp_path, turns, Extras([docs]))
+    await bench.run()
+    assert listed(bench, 1)[len(listed(bench, 0))] == "docs_getPageH", "the best is listed first"
+
+
+async def test_what_is_left_out_is_noted_once_in_a_run(tmp_path: Path) -> None:
+    bench = bench_with(tmp_path, [], Extras())
+    outfitter = Outfitter(RUN, bench.book, "process", Extras([server(name="run", shell="x")]))
+    for conversation in ("one", "two"):
+        await outfitter.equip(
+            role_of("coder"),
+            replace(bench.assignment, conversation=conversation),
+            [],
+            choice=RoleChoice(),
+            model=ModelRef(provider="replay", name="m"),
+            allowance=Allowance(900),
+            remaining=lambda: 900.0,
+        )
+    assert len(bench.events("agent.equipped")) == 2 and len(bench.events("mcp.noted")) == 1

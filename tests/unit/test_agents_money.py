@@ -205,3 +205,22 @@ async def test_killed_at_every_record(tmp_path: Path, at: int, after: bool, rais
     ended = Counter((e.fact.step, e.fact.call) for e in bench.events("tool.ended"))
     assert set(ended.values()) == {1}
     assert sorted(path.name for path in bench.tree.iterdir())[:2] == ["f0", "f1"]
+
+
+async def test_a_conversation_that_was_also_short_of_time_is_told_the_same_when_taken_up(tmp_path: Path) -> None:
+    purse = Purse(2, reply(HALF))
+    bench = bench_with(tmp_path, purse, timeout_s=100.0)
+    answer = purse.complete
+
+    async def slowly(request: ModelRequest) -> ModelReply:
+        said = await answer(request)
+        bench.clock.advance(42.0 if request.address.step <= 2 else 0.0)
+        return said
+
+    purse.complete = slowly  # type: ignore[method-assign]
+    await stopped(bench)
+    purse.paid = 9
+    assert (await bench.run()).ended == "result"
+    last, on = purse.requests[2:4]
+    assert "About 16 s of your time are left" in last.messages[-2].text
+    assert on.messages[: len(last.messages)] == last.messages

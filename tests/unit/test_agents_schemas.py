@@ -61,3 +61,21 @@ def test_a_reference_to_elsewhere_is_never_followed() -> None:
     schema = shown({"properties": {"a": {"$ref": "http://127.0.0.1:9/schema.json"}}})
     with pytest.raises(ToolRefused, match="cannot be checked"):
         Checker(schema).check({"a": 1})
+
+
+def test_arguments_may_be_named_as_words_of_schemas_are() -> None:
+    named = {"definitions": {"type": "string"}, "$ref": {"type": "string"}, "properties": {"type": "object"}}
+    schema = shown({"properties": named, "required": ["definitions"], "additionalProperties": False})
+    assert set(schema["properties"]) == set(named)
+    assert Checker(schema).check({"definitions": "x"}) == {"definitions": "x"}
+
+
+def test_names_that_a_pattern_would_allow_are_the_servers_to_check() -> None:
+    schema = shown({"patternProperties": {"^x-": {"type": "string"}}, "additionalProperties": False})
+    assert Checker(schema).check({"x-a": "1"}) == {"x-a": "1"}
+
+
+def test_a_schema_is_given_to_each_conversation_as_its_own() -> None:
+    first = shown({"properties": {"a": {"type": "string"}}})
+    first["properties"]["b"] = {}
+    assert shown({"properties": {"a": {"type": "string"}}})["properties"] == {"a": {"type": "string"}}

@@ -82,17 +82,19 @@ class SdkToolServer:
         limit = max(1.0, min(timeout_s, self.spec.timeout_s))
         try:
             session = await self._alive()
-            result = await session.ask(lambda client: client.call_tool(tool, dict(arguments)), limit)
-        except AnswerLate as late:
-            self._late = True
-            raise ToolFailed(f"the MCP server {self.spec.name}: {late}; what the call has done is unknown") from None
         except SessionLost as lost:
             self._lost = True
             raise ToolFailed(f"the MCP server {self.spec.name} cannot be asked: {lost}") from None
+        try:
+            result = await session.ask(lambda client: client.call_tool(tool, dict(arguments)), limit)
+        except SessionLost as lost:
+            if isinstance(lost, AnswerLate):
+                self._late = True
+            else:
+                self._lost = True
+            raise ToolFailed(f"the MCP server {self.spec.name}: {lost}; what the call has done is unknown") from None
         except MCPError as error:
             return RemoteAnswer(error.message[: content.LIMIT], failed=True)
-        except Blocked:
-            raise
         except Exception as fault:  # whatever a faulty server makes the SDK raise
             return RemoteAnswer(f"its answer cannot be read: {told(fault)}", failed=True)
         return RemoteAnswer(content.told(result), failed=result.is_error)

@@ -38,6 +38,8 @@ class TavilySearch:
                 body = await _body(answer)
         except httpx.TimeoutException:
             raise SearchFailed("timeout", f"tavily did not answer within {self._timeout:g} s") from None
+        except UnicodeError:
+            raise SearchFailed("key", "the key in TAVILY_API_KEY holds characters that no key has") from None
         except (httpx.HTTPError, httpx.InvalidURL) as fault:
             raise SearchFailed("network", f"tavily cannot be reached: {type(fault).__name__}") from None
         if answer.status_code != httpx.codes.OK:

@@ -50,7 +50,7 @@ class SearchTools(AgentTool[SearchToolsArguments]):
         words = set(re.findall(r"[a-z]{3,}", query.lower()))
         if not words:
             return [] if query.strip() else list(self.hidden)
-        scores = {name: _score(spec, words, query) for name, spec in self.hidden.items()}
+        scores = {name: _score(spec, words, query.lower()) for name, spec in self.hidden.items()}
         best = sorted((name for name, score in scores.items() if score), key=lambda name: -scores[name])
         return best[:MOST]
 
@@ -69,9 +69,10 @@ def listed(tools: Mapping[str, AgentTool[Any]], result: ToolSpec) -> tuple[ToolS
 
 def _score(spec: ToolSpec, words: set[str], query: str) -> int:
     """How well a tool fits: its name before its parts, those before words of its description."""
-    name_words = set(spec.name.split("_"))
+    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", spec.name)  # tools of others are named in other ways
+    name_words = set(re.findall(r"[a-z]{3,}", f"{spec.name} {parts}".lower()))
     described = set(re.findall(r"[a-z]{3,}", spec.description.lower()))
-    named = 10 if spec.name in query.lower() else 0
+    named = 10 if spec.name.lower() in query else 0
     return named + 3 * len(words & name_words) + len(words & described)
 
 

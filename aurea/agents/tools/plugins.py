@@ -69,18 +69,18 @@ class LoadedTool(AgentTool[Any]):
         folder = at.workspace.tree if at.workspace is not None else None
         context = Context(folder, self._run, at.item, at.attempt, at.role, left)
         try:
-            async with asyncio.timeout(left):
+            async with asyncio.timeout(left) as limit:
                 text = await self._tool.call(arguments, context)
         except Permanent:
             raise
-        except TimeoutError:
-            raise ToolFailed(f"the plugin {self._plugin} did not answer within {left:.0f} s") from None
         except Exception as fault:
+            if limit.expired():
+                raise ToolFailed(f"the plugin {self._plugin} did not answer within {left:.0f} s") from None
             raise ToolFailed(f"the plugin {self._plugin} failed: {type(fault).__name__}: {fault}"[:2_000]) from None
         if not isinstance(text, str):
             raise ToolFailed(f"the plugin {self._plugin} answered with {type(text).__name__}, not with text")
-        shown = storable(cut(text, ANSWER))
-        return untrusted(f"plugin {self._plugin}", shown, ANSWER) if self._tool.untrusted else shown
+        fenced = self._tool.untrusted
+        return untrusted(f"plugin {self._plugin}", storable(text), ANSWER) if fenced else storable(cut(text, ANSWER))
 
 
 def installed() -> list[str]:

@@ -20,7 +20,7 @@ from aurea.ports.mcp import RemoteTool, ToolServer
 LONGEST_NAME = 64  # what all vendors take
 DESCRIPTION = 1_000
 MOST_TOLD = 200_000  # characters of all the tools of a server, with their schemas
-ANSWER = 20_000
+ANSWER = 21_000  # a little more than servers' answers are cut to, so that none is cut twice
 
 
 class McpTool(AgentTool[Any]):

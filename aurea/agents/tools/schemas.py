@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from jsonschema.exceptions import SchemaError  # type: ignore[import-untyped]
@@ -17,6 +18,7 @@ LONGEST = 20_000  # characters of a schema as JSON
 MOST_PARTS = 2_000  # of a schema whose references are written out
 MOST_FAULTS = 8
 _PATTERNS = ("pattern", "patternProperties", "format")  # the server's to check: a pattern can be made to take for ever
+_BESIDE = ("additionalProperties", "unevaluatedProperties")  # what they say of names depends on the patterns of names
 
 
 class Unusable(Exception):
@@ -26,8 +28,18 @@ class Unusable(Exception):
 def shown(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema as models are shown it: an object's, with references written out where that is short; `Unusable`."""
     try:
-        if len(json.dumps(schema)) > LONGEST:
-            raise Unusable(f"its arguments take more than {LONGEST} characters to describe")
+        text = json.dumps(schema)
+    except RecursionError:
+        raise Unusable("the schema of its arguments is nested too deeply") from None
+    return cast(dict[str, Any], json.loads(_shown(text)))
+
+
+@lru_cache(maxsize=256)  # every conversation begins with the same ones, and looking at one takes milliseconds
+def _shown(text: str) -> str:
+    if len(text) > LONGEST:
+        raise Unusable(f"its arguments take more than {LONGEST} characters to describe")
+    try:
+        schema = json.loads(text)
         Draft202012Validator.check_schema(schema)
         flat = dict(_written_out(schema))
     except SchemaError as fault:
@@ -37,7 +49,7 @@ def shown(schema: Mapping[str, Any]) -> dict[str, Any]:
     if flat.get("type", "object") != "object":
         raise Unusable("its arguments are no object")
     flat.pop("$schema", None)
-    return {**flat, "type": "object", "properties": flat.get("properties", {})}
+    return json.dumps({**flat, "type": "object", "properties": flat.get("properties", {})})
 
 
 class Checker:
@@ -67,7 +79,7 @@ def _written_out(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     left = MOST_PARTS
     definitions = {f"#/{key}/{name}": part for key in ("$defs", "definitions") for name, part in _named(schema, key)}
 
-    def walk(part: Any, depth: int) -> Any:
+    def walk(part: Any, depth: int, *, names: bool = False) -> Any:
         nonlocal left
         left -= 1
         if left < 0 or depth > 40:
@@ -76,10 +88,11 @@ def _written_out(schema: Mapping[str, Any]) -> Mapping[str, Any]:
             return [walk(entry, depth + 1) for entry in part]
         if not isinstance(part, dict):
             return part
-        if isinstance(part.get("$ref"), str):
+        if not names and isinstance(part.get("$ref"), str):
             return walk(definitions[part["$ref"]], depth + 1)
-        kept = {key: value for key, value in part.items() if key not in ("$defs", "definitions")}
-        return {key: walk(value, depth + 1) for key, value in kept.items()}
+        kept = {key: value for key, value in part.items() if names or key not in ("$defs", "definitions")}
+        inside = "" if names else "properties"  # whose keys are names of arguments, not words of the schema
+        return {key: walk(value, depth + 1, names=key == inside) for key, value in kept.items()}
 
     try:
         return dict(walk(dict(schema), 0))
@@ -98,10 +111,11 @@ def _without_patterns(part: Any, *, names: bool = False) -> Any:
         return [_without_patterns(entry) for entry in part]
     if not isinstance(part, Mapping):
         return part
+    left_out = (*_PATTERNS, *(_BESIDE if "patternProperties" in part else ()))
     return {
         key: _without_patterns(value, names=not names and key in ("properties", "$defs", "definitions"))
         for key, value in part.items()
-        if names or key not in _PATTERNS
+        if names or key not in left_out
     }
 
 
