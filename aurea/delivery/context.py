@@ -53,6 +53,7 @@ class Run:
     announce: Callable[[str], None] = lambda question: None
     announced: Callable[[], Awaitable[None]] = _nothing
     diffs: dict[str, asyncio.Future[str]] = field(default_factory=dict)
+    landed_files: dict[str, tuple[str, ...]] = field(default_factory=dict)
     rules: str | None = None
     code: CodeReader | None = None
 

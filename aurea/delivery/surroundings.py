@@ -63,8 +63,10 @@ async def _built_on(run: Run, item: ItemSpec) -> dict[str, tuple[str, ...]]:
         left += entry.spec.depends_on
         attempt = entry.current
         if entry.landed is not None and attempt is not None and attempt.ended is not None and attempt.ended.sha:
-            changes = await run.repository.changes(attempt.base, attempt.ended.sha)
-            found[name] = tuple(change.path for change in changes if change.status != "D")
+            if name not in run.landed_files:  # what has landed stays as it is
+                changes = await run.repository.changes(attempt.base, attempt.ended.sha)
+                run.landed_files[name] = tuple(change.path for change in changes if change.status != "D")
+            found[name] = run.landed_files[name]
     return found
 
 

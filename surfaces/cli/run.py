@@ -160,8 +160,8 @@ def resume(
     run
         A run id, a unique prefix of one, or `latest`.
     set_
-        PATH=VALUE: concurrency, budget_usd, budgets, provider, model, roles, limits, prices, cache, stream, timeouts,
-        max_attempts, review_loops.
+        PATH=VALUE: concurrency, budget_usd, budgets, provider, model, roles, limits, prices, cache, context, stream,
+        timeouts, max_attempts, review_loops.
     model
         Go on with this model.
     budget

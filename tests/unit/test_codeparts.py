@@ -16,7 +16,7 @@ from aurea.adapters.codemap.reader import TreeSitterReader
 from aurea.agents.briefs import Known, coder_brief
 from aurea.agents.codeparts import Surroundings, code_parts
 from aurea.agents.parts import Part
-from aurea.delivery import prompts
+from aurea.delivery import prompts, surroundings
 from aurea.delivery.conduct import conduct
 from aurea.delivery.context import Run
 from aurea.domain.context import BUDGETS
@@ -90,6 +90,15 @@ async def test_each_agent_is_shown_the_code_around_its_work_as_it_stands(tmp_pat
     assert not {"map", "relevant", "contracts"} & set(shown["tax", "reviewer-1"])
     names = list(second)
     assert names.index("plan") < names.index("contracts") < names.index("relevant") < names.index("map")
+
+
+async def test_what_an_item_landed_is_looked_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = ReadingProcess(os.environ)
+    run, _ = await told(tmp_path, process)
+    assert run.landed_files == {"tax": ("shop/tax.py", "tests/test_tax.py")}
+    monkeypatch.setattr(run.repository, "changes", None)
+    assert (await surroundings.of_item(run, "total")).built_on == run.landed_files
+    await process.close()
 
 
 async def test_a_spec_says_how_much_of_each_part_is_shown(tmp_path: Path) -> None:
