@@ -180,4 +180,4 @@ def _text(value: object) -> str:
 
 def _bytes(text: str) -> int:
     # Scripts beyond ASCII have about one token per character, which their bytes tell better than their length.
-    return len(text) if text.isascii() else len(text.encode())
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -14,6 +14,7 @@ from aurea.domain.work_facts import Saying
 from aurea.ledger.chain import digest
 from aurea.models.hearing import Kind
 from aurea.models.prices import CHARS_PER_TOKEN
+from aurea.models.wires.plain import paired
 from aurea.ports import Clock, Ledger
 
 EVERY_S = 2.0  # at most so often an event is recorded, and none of a call that is over sooner
@@ -79,7 +80,7 @@ class Said:
         bodies: dict[str, str] = {}
         drafts: list[ev.Draft] = []
         for kind, whole in told:
-            text = _paired(_cut(whole))
+            text = paired(_cut(whole))
             body = digest(text) if text else ""
             bodies |= {body: text} if text else {}
             said = ev.ModelSaid(
@@ -128,8 +129,3 @@ def _cut(text: str) -> str:
         return text
     half = MOST // 2
     return f"{text[:half]}\n… {len(text) - 2 * half} characters …\n{text[-half:]}"
-
-
-def _paired(text: str) -> str:
-    """`text` as it can be kept: halves of characters, which servers may send in two pieces, are put together."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

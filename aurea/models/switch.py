@@ -13,6 +13,7 @@ from aurea.models.hearing import heard_by
 from aurea.models.said import Said
 from aurea.models.waiting import Waiting
 from aurea.models.wires import LoadingWire, Wire
+from aurea.models.wires.plain import storable
 from aurea.ports import Clock, Ledger
 
 
@@ -48,11 +49,11 @@ class ProviderSwitch:
         if isinstance(wire, LoadingWire):
             await self._prepare(wire, request)
             async with self._heard(request, lambda: None):
-                return await wire.complete(request)
+                return storable(await wire.complete(request))
         limit = _Limit(request)
         try:
             async with limit.running, self._heard(request, limit.sign):
-                return await wire.complete(request)
+                return storable(await wire.complete(request))
         except TimeoutError as error:
             provider = request.model.provider
             server = Server(provider, request.model.name, self._address(provider))

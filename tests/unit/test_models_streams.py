@@ -381,3 +381,20 @@ async def test_a_character_that_comes_in_halves_is_whole(server: RawServer) -> N
     server.more_headers = EVENTS
 
     assert (await reply_of(server, "chat", Heard())).text == "so \U0001f600 be it"
+
+
+async def test_half_a_character_does_not_lose_an_answer_that_was_paid(server: RawServer) -> None:
+    book = Book(MemoryEventStore(), SimulatedClock())
+    book.append("run-1", [created()])
+    spec = Spec.model_validate({"project": "p", "objective": "o", "checks": [], "unproven": True})
+    environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"{server.url}/v1"}
+    function = {"name": "write_file", "arguments": '{"path": "a", "content": "\\ud83d, \\ud83d\\ude00"}'}
+    server.says({"content": "half \ud83d", "tool_calls": [{"id": "x", "type": "function", "function": function}]})
+    client = build_client(run="run-1", ledger=book, clock=SimulatedClock(), spec=spec, environ=environ)
+    reply = await client.complete(asked("chat"))
+    again = await client.complete(asked("chat"))  # from the journal
+    await client.close()
+    book.close()
+
+    assert reply == again
+    assert (reply.text, reply.calls[0].arguments) == ("half \ufffd", {"path": "a", "content": "\ufffd, \U0001f600"})

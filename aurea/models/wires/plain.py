@@ -6,8 +6,10 @@ import json
 import re
 from typing import Any
 
+from pydantic_core import PydanticSerializationError
+
 from aurea import __version__
-from aurea.domain.messages import AssistantMessage, ModelRequest
+from aurea.domain.messages import AssistantMessage, ModelReply, ModelRequest
 
 NO_CALL_ID = "aurea-no-id-"  # stands where a server sent a tool call without an id
 KEY = re.compile(r"\b(?:sk|pk|rk|AIza|gsk|xai)[-_A-Za-z0-9*.]{12,}")
@@ -58,6 +60,28 @@ def to_arguments(said: object) -> dict[str, Any] | str:
     except ValueError:
         return text
     return value if isinstance(value, dict) else text
+
+
+def paired(text: str) -> str:
+    """`text` as it can be kept: halves of characters, which servers may send in two pieces, are put together."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def storable(reply: ModelReply) -> ModelReply:
+    """`reply` as it can be kept. Models write halves of characters, as escapes, into the arguments of tools."""
+    try:
+        reply.model_dump_json()
+    except PydanticSerializationError:
+        return ModelReply.model_validate(_paired(reply.model_dump()))
+    return reply
+
+
+def _paired(value: Any) -> Any:
+    if isinstance(value, str):
+        return paired(value)
+    if isinstance(value, dict):
+        return {_paired(name): _paired(part) for name, part in value.items()}
+    return [_paired(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def redact(text: str, key: str = "") -> str:
