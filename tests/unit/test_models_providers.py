@@ -103,6 +103,12 @@ def test_options_that_cannot_be_sent_are_said_before_a_run(choice: dict[str, Any
     check_roles(spec(roles={"coder": {"options": {"api": "responses", "temperature": 0}}}), {}, provider="openai")
 
 
+def test_a_recording_of_responses_can_be_played() -> None:
+    check_roles(
+        spec(roles={"coder": {"model": "openai:gpt-5", "options": {"api": "responses"}}}), {}, provider="replay"
+    )
+
+
 @pytest.mark.parametrize(
     ("url", "local"),
     [
