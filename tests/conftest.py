@@ -9,6 +9,7 @@ import re
 import secrets
 import socket
 import sqlite3
+import ssl
 import tempfile
 import threading
 import time
@@ -31,6 +32,14 @@ CREATE = {
     "mysql": "CREATE DATABASE {} CHARACTER SET latin1",  # the ledger must not depend on it
 }
 DROP = {"postgresql": "DROP DATABASE {} WITH (FORCE)", "mysql": "DROP DATABASE {}"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_certificates() -> Iterator[None]:
+    """Every HTTP client reads the certificates of the world, for 30 ms; no test here asks a server with TLS."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl.SSLContext, "load_verify_locations", lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture
