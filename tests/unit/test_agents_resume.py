@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aurea.domain.spec import RoleChoice
-from aurea.ports import CommandLine, CommandResult
+from aurea.ports import AgentOutcome, CommandLine, CommandResult
 from aurea.testing.agents import REPORT, RUN, Bench, Crash, CrashingLedger, reply
 
 ONCE = "once\n"
@@ -50,6 +51,12 @@ def files(bench: Bench) -> dict[str, str]:
     return {path.name: path.read_text() for path in sorted(bench.tree.iterdir())}
 
 
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> AgentOutcome:
+    """How the attempt ends where nothing kills it."""
+    return asyncio.run(bench_in(tmp_path_factory.mktemp("whole")).run())
+
+
 async def test_the_script_makes_as_many_records_as_are_tried(tmp_path: Path) -> None:
     bench = bench_in(tmp_path)
     assert (await bench.run(CrashingLedger(bench.fresh_book(), RECORDS + 1, after=False))).ended == "result"
@@ -57,10 +64,8 @@ async def test_the_script_makes_as_many_records_as_are_tried(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(1, RECORDS + 1))
-async def test_killed_at_every_record(tmp_path: Path, at: int, after: bool) -> None:
-    whole = bench_in(tmp_path / "whole")
-    expected = await whole.run()
-    bench = bench_in(tmp_path / "killed")
+async def test_killed_at_every_record(tmp_path: Path, expected: AgentOutcome, at: int, after: bool) -> None:
+    bench = bench_in(tmp_path)
     with pytest.raises(Crash):
         await bench.run(CrashingLedger(bench.fresh_book(), at, after=after))
     answered = set(bench.book.state(RUN).journal)
@@ -135,15 +140,23 @@ def limited_bench(folder: Path) -> Bench:
     return bench
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bench, AgentOutcome]:
+    """Such an attempt that nothing kills, and how it ends."""
+    bench = limited_bench(tmp_path_factory.mktemp("whole"))
+    return bench, asyncio.run(bench.run())
+
+
 @pytest.mark.parametrize("at", range(1, LIMITED_RECORDS, 5))
-async def test_killed_while_calls_are_mended_cut_nudged_and_limited(tmp_path: Path, at: int) -> None:
-    whole = limited_bench(tmp_path / "whole")
-    expected = await whole.run()
+async def test_killed_while_calls_are_mended_cut_nudged_and_limited(
+    tmp_path: Path, whole: tuple[Bench, AgentOutcome], at: int
+) -> None:
+    unharmed, expected = whole
     assert (expected.ended, expected.limit) == ("result", "turns")
     kinds = ("model.repaired", "conversation.compacted", "guardian.looked", "limit.reached")
-    marks = [[event.fact for event in whole.events(kind)] for kind in kinds]
+    marks = [[event.fact for event in unharmed.events(kind)] for kind in kinds]
     assert all(marks)
-    bench = limited_bench(tmp_path / "killed")
+    bench = limited_bench(tmp_path)
     with pytest.raises(Crash):
         await bench.run(CrashingLedger(bench.fresh_book(), at, after=bool(at % 2)))
     asked, answered = len(bench.model.requests), set(bench.book.state(RUN).journal)
@@ -152,7 +165,7 @@ async def test_killed_while_calls_are_mended_cut_nudged_and_limited(tmp_path: Pa
 
     assert not answered & {request.address.key for request in bench.model.requests[asked:]}
     assert [[event.fact for event in bench.events(kind)] for kind in kinds] == marks
-    looks = [[json.loads(line)["step"] for line in _log(one).splitlines()] for one in (whole, bench)]
+    looks = [[json.loads(line)["step"] for line in _log(one).splitlines()] for one in (unharmed, bench)]
     assert looks[0] == looks[1], "each look stands in its log once"
-    shown = {request.address.key: request.messages for request in whole.model.requests}
+    shown = {request.address.key: request.messages for request in unharmed.model.requests}
     assert {request.address.key: request.messages for request in bench.model.requests} == shown
