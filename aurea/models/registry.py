@@ -42,10 +42,12 @@ class RunModels:
 
     async def close(self) -> None:
         """Settle what is open and let go of all connections."""
-        await self._budget.close()
-        await self._switch.close()
-        if self._recording is not None:
-            self._recording.close()
+        try:
+            await self._budget.close()
+            await self._switch.close()
+        finally:
+            if self._recording is not None:
+                self._recording.close()
 
 
 def build_client(

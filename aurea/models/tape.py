@@ -15,7 +15,7 @@ from aurea.ledger.files import explained, write_atomic
 from aurea.models.cassette import Answer, Key, read_cassette, write_answer, write_header
 from aurea.settings import VENDORS
 
-SECRET = re.compile(r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD)$")
+SECRET = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
 SHORTEST_SECRET = 6  # characters; a shorter value stands in every second text by chance
 
 Secrets = Mapping[str, str]

@@ -349,10 +349,13 @@ async def test_a_full_disk_blocks_and_loses_neither_the_answer_nor_the_file(
 async def test_no_secret_reaches_a_recording_and_its_user_is_told(path: Path, book: Book) -> None:
     environ = {
         "OPENAI_API_KEY": "sk-live-123", "DB_URL": "postgres://u:pw@h", "OTHER": "harmless", "CI": "1",
-        "MY_TOKEN": "t0k3n-999",
+        "MY_TOKEN": "t0k3n-999", "PGPASSWORD": "hunter22", "api_key": "lower-1", "KEYMAP": "us-intl",
     }  # fmt: skip
     secrets = find_secrets(environ, ["DB_URL", "CI"])
-    assert secrets == {"postgres://u:pw@h": "DB_URL", "sk-live-123": "OPENAI_API_KEY", "t0k3n-999": "MY_TOKEN"}
+    assert secrets == {
+        "postgres://u:pw@h": "DB_URL", "sk-live-123": "OPENAI_API_KEY", "t0k3n-999": "MY_TOKEN",
+        "hunter22": "PGPASSWORD", "lower-1": "api_key",
+    }  # fmt: skip
     client = recording(
         path,
         book,
