@@ -31,7 +31,10 @@ class Day:
         if (name := today(now)) != self.name:
             self.name, self._spent, self._held = name, 0.0, {}
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        for event in await asyncio.to_thread(self._ledger.across, TYPES, midnight, self._after):
+        found = await asyncio.to_thread(self._ledger.across, TYPES, midnight, self._after)
+        if self.name != name:  # another look has seen the next day begin, and this one found the last of the old
+            return
+        for event in found:
             if before is not None and event.seq >= before:
                 break
             if event.seq <= self._after:  # another look was faster

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +21,7 @@ from aurea.domain.messages import ModelRef, ModelReply, ModelRequest, Usage
 from aurea.domain.spec import ModelPrice
 from aurea.ledger.book import Book
 from aurea.models.budget import BudgetClient
+from aurea.models.day import Day
 from aurea.models.faults import Kind, Server, fault
 from aurea.models.prices import Prices, estimate_tokens, output_limit
 from aurea.models.waiting import Waiting
@@ -671,3 +674,31 @@ async def test_of_two_processes_that_were_as_fast_one_takes_its_reservation_back
     purse.book.append("run-2", [Draft(fact=back, item="storage", attempt=1)])
     await client.complete(big(1))
     assert [one.usd for one in purse.settled()] == [0.0, pytest.approx(2.0)]
+
+
+async def test_what_is_read_while_a_day_ends_is_no_money_of_the_next(
+    purse: Purse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimulatedClock(datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC))
+    purse.book.close()
+    purse.book = Book(purse.store, clock)
+    another(purse, "run-2", 2.5, settled=True)
+    across, reading, go_on = purse.book.across, threading.Event(), threading.Event()
+
+    def slowly(*words: Any) -> list[Any]:
+        found = across(*words)
+        if not reading.is_set():
+            reading.set()
+            go_on.wait(30)
+        return found
+
+    monkeypatch.setattr(purse.book, "across", slowly)
+    day = Day(purse.book, RUN, clock)
+    look = asyncio.create_task(day.look())
+    await asyncio.to_thread(reading.wait, 30)
+    clock.advance(2.0)
+    await day.look()
+    go_on.set()
+    await look
+
+    assert (day.name, day.spent) == ("2026-03-02", 0.0)
