@@ -20,6 +20,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from aurea.adapters.telemetry.follower import Telemetry
 from aurea.adapters.telemetry.switch import is_on, obstacle, telemetry
 from aurea.domain import events as ev
+from aurea.domain.errors import Transient
 from aurea.domain.messages import Usage
 from aurea.ledger.book import Book
 from aurea.ledger.chain import digest
@@ -272,6 +273,20 @@ async def test_a_collector_that_is_away_is_told_of_once(home: Home, caplog: pyte
     assert [record.getMessage() for record in caplog.records] == [
         "telemetry: 3 spans could not be sent to the exporter"
     ]
+
+
+async def test_nothing_is_gathered_when_the_ledger_cannot_be_read(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any) -> Any:
+        raise Transient("the database is away")
+
+    monkeypatch.setattr(home.book, "events", away)
+    sent = Telemetry(RUN, InMemorySpanExporter())
+    sent.follow(home.book)
+    assert sent._thread is not None
+    await asyncio.to_thread(sent._thread.join, 30)
+    await asyncio.to_thread(home.ask)
+    assert sent._arrived.empty()
+    await sent.close()
 
 
 async def test_the_tracing_of_the_process_is_left_alone(home: Home) -> None:

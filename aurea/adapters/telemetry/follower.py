@@ -90,6 +90,8 @@ class Telemetry:
             sender.close()
         except AureaError as fault:  # the ledger is away: then there are worse things to tell
             _log.debug("no more telemetry: %s", fault)
+        finally:  # nobody takes what still arrives
+            self._unsubscribe()
 
     def _take(self, spans: Spans, sender: _Sender, events: Any) -> None:
         for event in events:
