@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 import aimock
 from aurea.adapters.commands.runner import ProcessRunner
@@ -30,7 +31,7 @@ HERE = Path(__file__).parent.parent
 SERVER, HOSTILE = HERE / "mcp_server.py", HERE / "mcp_hostile.py"
 FOR_EVER = 7 * 86400.0
 
-Make = Callable[..., ToolServer]
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # servers that behave are started once for all tests
 
 
 class Bench:
@@ -71,11 +72,20 @@ class Bench:
         self.notes.append(fact)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     made = Bench(tmp_path)
     yield made
     await made.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def common(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
+    made = Bench(tmp_path_factory.mktemp("common"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_API_KEY", "sk-mine")
+        yield made
+        await made.close()
 
 
 @pytest.fixture(scope="module")
@@ -97,70 +107,79 @@ def others_address(tmp_path: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/mcp"
 
 
-@pytest.fixture(params=["fake", "pipes", "http"])
-def make(request: pytest.FixtureRequest, bench: Bench) -> Make:
-    """Makes a server with the tools of `tests/mcp_server.py`, given what else the spec says of it."""
+@pytest.fixture(scope="module")
+def piped(common: Bench) -> ToolServer:
+    return common.server(command=[sys.executable, str(SERVER), "stdio"])
+
+
+@pytest.fixture(scope="module", params=["fake", "pipes", "http"])
+def server(request: pytest.FixtureRequest, common: Bench) -> ToolServer:
+    """A server with the tools of `tests/mcp_server.py`, the same for all tests."""
     if request.param == "fake":
-        return lambda **spec: FakeToolServer(
-            McpServer.model_validate({"name": "docs", "command": "x", "timeout_s": 20.0, **spec}), _functions()
-        )
+        return _fake()
     if request.param == "pipes":
-        return lambda **spec: bench.server(command=[sys.executable, str(SERVER), "stdio"], **spec)
+        piped: ToolServer = request.getfixturevalue("piped")
+        return piped
+    return common.server(url=request.getfixturevalue("address"))
+
+
+@pytest.fixture(params=["fake", "http"])
+def make(request: pytest.FixtureRequest, bench: Bench) -> Callable[..., ToolServer]:
+    """Makes such a server, given what else the spec says of it."""
+    if request.param == "fake":
+        return _fake
     url = request.getfixturevalue("address")
     return lambda **spec: bench.server(url=url, **spec)
 
 
-async def test_its_tools_are_told_with_their_schemas(make: Make) -> None:
-    tools = {tool.name: tool for tool in await make().tools()}
+async def test_its_tools_are_told_with_their_schemas(server: ToolServer) -> None:
+    tools = {tool.name: tool for tool in await server.tools()}
     assert {"find", "add", "fail", "long", "picture", "slow"} <= set(tools)
     assert tools["find"].description == "Find pages of the documentation."
     assert tools["find"].parameters["required"] == ["query"]
 
 
-async def test_only_the_tools_that_are_wanted_are_told(make: Make) -> None:
+async def test_only_the_tools_that_are_wanted_are_told(make: Callable[..., ToolServer]) -> None:
     assert [tool.name for tool in await make(tools=["add", "nonsense"]).tools()] == ["add"]
     with pytest.raises(Blocked, match="docs"):
         await make(tools=["nonsense"]).tools()
 
 
-async def test_a_call_is_answered(make: Make) -> None:
-    server = make()
+async def test_a_call_is_answered(server: ToolServer) -> None:
     assert await server.call("find", {"query": "loops"}, 20) == RemoteAnswer(
         "page 1 about loops\npage 2 about loops\npage 3 about loops"
     )
     assert (await server.call("add", {"a": 1, "b": 2}, 20)).text.split() == ["{", '"sum":', "3", "}"]
 
 
-async def test_a_tool_that_fails_says_so(make: Make) -> None:
-    answer = await make().call("fail", {"why": "no"}, 20)
+async def test_a_tool_that_fails_says_so(server: ToolServer) -> None:
+    answer = await server.call("fail", {"why": "no"}, 20)
     assert answer.failed and "fail" in answer.text
 
 
-async def test_what_is_no_text_is_named_and_not_passed(make: Make) -> None:
-    answer = await make().call("picture", {}, 20)
+async def test_what_is_no_text_is_named_and_not_passed(server: ToolServer) -> None:
+    answer = await server.call("picture", {}, 20)
     assert answer.text == "a cat\n[image of type image/png, about 9 bytes: not shown]"
 
 
-async def test_a_long_answer_is_cut(make: Make) -> None:
-    text = (await make().call("long", {"count": 1_000_000}, 20)).text
+async def test_a_long_answer_is_cut(server: ToolServer) -> None:
+    text = (await server.call("long", {"count": 1_000_000}, 20)).text
     assert len(text) < 21_000 and "980000 characters left out" in text
 
 
-async def test_a_call_that_takes_too_long_fails_and_the_next_one_is_answered(make: Make) -> None:
-    server = make()
+async def test_a_call_that_takes_too_long_fails_and_the_next_one_is_answered(server: ToolServer) -> None:
     await server.tools()
     with pytest.raises(ToolFailed, match="did not answer within 1 s"):
         await server.call("slow", {"seconds": 3}, 1.0)
     assert (await server.call("add", {"a": 1, "b": 1}, 20)).text
 
 
-async def test_calls_at_once_are_answered_each_by_its_own(make: Make) -> None:
-    server = make()
+async def test_calls_at_once_are_answered_each_by_its_own(server: ToolServer) -> None:
     answers = await asyncio.gather(*(server.call("find", {"query": str(n), "limit": 1}, 20) for n in range(10)))
     assert [answer.text for answer in answers] == [f"page 1 about {n}" for n in range(10)]
 
 
-async def test_nothing_is_asked_of_a_closed_server(make: Make) -> None:
+async def test_nothing_is_asked_of_a_closed_server(make: Callable[..., ToolServer]) -> None:
     server = make()
     await server.tools()
     await server.close()
@@ -176,13 +195,10 @@ async def test_a_server_that_nobody_here_wrote(bench: Bench, others_address: str
     assert await server.call("nonsense", {}, 20) == RemoteAnswer("Unknown tool: nonsense", failed=True)
 
 
-async def test_a_command_gets_the_environment_it_is_given_and_no_more(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-mine")
-    server = bench.server(command=[sys.executable, str(SERVER), "stdio"])
-    assert (await server.call("variable", {"name": "SECRET"}, 20)).text == "s3cret"
-    assert (await server.call("variable", {"name": "OPENAI_API_KEY"}, 20)).text == "not set"
+async def test_a_command_gets_the_environment_it_is_given_and_no_more(piped: ToolServer) -> None:
+    assert os.environ["OPENAI_API_KEY"] == "sk-mine"
+    assert (await piped.call("variable", {"name": "SECRET"}, 20)).text == "s3cret"
+    assert (await piped.call("variable", {"name": "OPENAI_API_KEY"}, 20)).text == "not set"
 
 
 async def test_a_server_that_dies_in_a_call_is_started_once_more(bench: Bench) -> None:
@@ -280,16 +296,19 @@ async def test_everything_a_server_started_ends_with_it(bench: Bench) -> None:
     assert all(_lives(pid) for pid in pids)
     await server.close()
     assert not any(_lives(pid) for pid in pids)
+    with pytest.raises(ToolFailed, match="the run is at its end"):
+        await server.call("find", {"query": "x"}, 20)
 
 
-async def test_a_cancelled_call_leaves_the_server_usable_and_a_cancelled_start_leaves_nothing(bench: Bench) -> None:
-    server = bench.server(command=[sys.executable, str(SERVER), "stdio"])
-    await server.tools()
-    call = asyncio.ensure_future(server.call("slow", {"seconds": 60}, 120))
+async def test_a_cancelled_call_leaves_the_server_usable_and_a_cancelled_start_leaves_nothing(
+    bench: Bench, piped: ToolServer
+) -> None:
+    await piped.tools()
+    call = asyncio.ensure_future(piped.call("slow", {"seconds": 3}, 120))
     await asyncio.sleep(0)
     call.cancel()
     await asyncio.wait({call})
-    assert (await server.call("add", {"a": 1, "b": 1}, 20)).text
+    assert (await piped.call("add", {"a": 1, "b": 1}, 20)).text
     silent = bench.hostile("silent", folder="other")
     starting = asyncio.ensure_future(silent.tools())
     pipes = bench.folder / "other"
@@ -326,6 +345,11 @@ def _lives(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def _fake(**spec: Any) -> FakeToolServer:
+    described = McpServer.model_validate({"name": "docs", "command": "x", "timeout_s": 20.0, **spec})
+    return FakeToolServer(described, _functions())
 
 
 def _functions() -> Mapping[str, Any]:
