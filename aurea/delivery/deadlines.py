@@ -36,7 +36,8 @@ async def keep(run: Run) -> None:
     for asked in overdue(run.state, run.clock.now()):
         with suppress(AureaError):  # somebody answered at this moment, or the ledger is away
             await run.ledger.record(run.id, [default_answer(asked)])
-    await turn_day(run)
+    with suppress(AureaError):
+        await turn_day(run)
 
 
 async def turn_day(run: Run) -> None:

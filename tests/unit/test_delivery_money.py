@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from aurea.bootstrap import _answer
+from aurea.delivery import deadlines
 from aurea.delivery.answers import check_answer
 from aurea.delivery.conduct import conduct
 from aurea.delivery.context import Run
 from aurea.domain.caps import Cap, limit_of, today
 from aurea.domain.effective import effective_spec
-from aurea.domain.errors import BudgetReached, UsageError
+from aurea.domain.errors import BudgetReached, LedgerAway, UsageError
 from aurea.domain.events import Draft, PartialHandedIn, QuestionAnswered, RunEnded, RunResumed
 from aurea.domain.spec import Spec
 from aurea.ports import Assignment, CommandResult
@@ -198,6 +199,24 @@ async def test_a_new_day_closes_the_question_of_the_old_one(tmp_path: Path):
     run.ledger.append(run.id, [Draft(fact=RunResumed())])
     assert (await deliver(run)).state == "succeeded"
     assert list(run.state.withdrawn) == [asked.question.id]
+
+
+async def test_who_keeps_deadlines_outlives_a_ledger_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    till = Till(Cap(scope="day", name=today(SimulatedClock().now())))
+    run = start(tmp_path, till, budgets={"day_usd": 1.0})
+    assert (await deliver(run)).state == "waiting"
+    assert isinstance(run.clock, SimulatedClock)
+    run.clock.advance(timedelta(days=1).total_seconds())
+
+    async def away(*_: object) -> None:
+        raise LedgerAway("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run.ledger, "record", away)
+        await deadlines.keep(run)
+    assert run.state.questions
+    await deadlines.keep(run)
+    assert not run.state.questions
 
 
 async def test_a_run_that_waits_over_midnight_goes_on_by_itself(tmp_path: Path):
