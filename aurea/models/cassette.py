@@ -191,8 +191,12 @@ def write_answer(answer: Answer) -> str:
     document |= {"conversation": answer.conversation, "step": answer.step}
     document |= {name: value for name, value in shown.items() if name not in document}
     asked = document.pop("asked", None)
-    last = f"asked: {json.dumps(asked, ensure_ascii=False)}\n" if asked is not None else ""
-    return "---\n" + _dump(document) + last
+    text = _dump(document)
+    if asked is None:
+        return f"---\n{text}"
+    if text.endswith("\n...\n"):  # where the last of it ends with empty lines, the document is ended
+        text = text.removesuffix("...\n")
+    return f"---\n{text}asked: {json.dumps(asked, ensure_ascii=False)}\n"
 
 
 def _dump(document: dict[str, Any]) -> str:
@@ -207,17 +211,21 @@ def _dump(document: dict[str, Any]) -> str:
 
 def _blocks(value: Any) -> Any:
     """`value` with every text marked for how it is written: lines as a literal block, what none can hold with escapes."""
-    from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
+    from ruamel.yaml.scalarstring import LiteralScalarString
 
     if isinstance(value, dict):
-        return {name: _blocks(part) for name, part in value.items()}
+        return {_escaped(name): _blocks(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_blocks(part) for part in value]
     if isinstance(value, str) and "\n" in value and _fits_a_block(value):
         return LiteralScalarString(value)
-    if isinstance(value, str) and not value.isprintable():
-        return DoubleQuotedScalarString(value)
-    return value
+    return _escaped(value)
+
+
+def _escaped(value: Any) -> Any:
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    return DoubleQuotedScalarString(value) if isinstance(value, str) and not value.isprintable() else value
 
 
 def _fits_a_block(text: str) -> bool:

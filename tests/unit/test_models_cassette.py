@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from aurea.domain.errors import Blocked, Permanent, UsageError
 from aurea.domain.messages import Usage
 from aurea.ledger.book import Book
+from aurea.models.asked import Asked
 from aurea.models.cassette import MOST_FAULTS, Answer, RecordedCall, read_cassette, write_answer, write_header
 from aurea.models.replay import ReplayClient
 from aurea.testing.clock import SimulatedClock
@@ -172,6 +173,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size
         "\n",
         " \n a",
         "a\n\n\n",
+        "a\n...\n",
         "x\n  y\t\nz ",
         "---\nschema: x\n",
         "a: b\n- c\n",
@@ -192,7 +194,9 @@ def test_whatever_is_written_is_read_back_the_same(
         role="coder",
         conversation="coder",
         text=text,
-        calls=(RecordedCall(name="write_file", arguments={"path": "a", "content": content}),),
+        calls=(RecordedCall(name="write_file", arguments={"path": "a", content: "b", "content": content}),),
+        texts={"3f2a": text},
+        asked=Asked(said="77"),
     )
     path = tmp_path_factory.mktemp("cassette") / "c.yaml"
     path.write_bytes((write_header("run-1") + write_answer(answer)).encode())
