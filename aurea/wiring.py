@@ -40,6 +40,7 @@ from aurea.ports import CommandRunner, Workspace
 from aurea.ports.mcp import ToolServer
 from aurea.reporting.quality.gate import QualityGate
 from aurea.reporting.report import report
+from aurea.settings import Settings
 
 _CIRCUITS = Circuits()  # a provider that is down is so for all runs of this process
 
@@ -100,7 +101,7 @@ async def wire(home: Home, state: RunState, held: AsyncExitStack, record: Path |
             commands=commands,
             clock=home.clock,
             folder=folder,
-            web=_web(home, spec),
+            web=way_to_the_web(home.settings, spec),
             extras=Extras(_servers(home, state, spec, commands, held), spec.plugins, _around(spec)),
         ),
         model_for=models,
@@ -139,9 +140,11 @@ def _servers(
     return pool.servers
 
 
-def _web(home: Home, spec: Spec) -> Web | None:
-    hidden = secret_values({**home.settings.caller, **spec.env}, spec.pass_env)
-    return Web(search_engine(home.settings), hidden) if spec.web_search else None
+def way_to_the_web(settings: Settings, spec: Spec) -> Web | None:
+    """How agents of a run search, and what they may not say to strangers; None where the spec allows no search."""
+    given = [name for server in spec.mcp for name in (*server.pass_env, server.token_env) if name is not None]
+    hidden = secret_values({**settings.caller, **spec.env}, (*spec.pass_env, *given))
+    return Web(search_engine(settings), hidden) if spec.web_search else None
 
 
 def _environment(home: Home, spec: Spec, workspace: Workspace, extra: Mapping[str, str]) -> Mapping[str, str]:

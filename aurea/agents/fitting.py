@@ -25,6 +25,11 @@ def fit(arguments: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
             opened = _parsed(inside, dict)
             if isinstance(opened, dict):
                 return fit(opened, schema)
+    return _fields(arguments, schema)
+
+
+def _fields(arguments: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    properties: Mapping[str, Any] = schema.get("properties", {})
     required = schema.get("required", ())
     fitted = {
         name: _value(value, properties[name], must=name in required) if name in properties else value
@@ -78,7 +83,7 @@ def _array(value: Any, schema: Schema) -> Any:
 
 def _object(value: Any, schema: Schema) -> Any:
     opened = _parsed(value, dict)
-    return fit(opened, schema) if isinstance(opened, dict) else value
+    return _fields(opened, schema) if isinstance(opened, dict) else value
 
 
 _FITTERS = {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aurea.agents import results
 from aurea.agents.parts import Part, part, parts, untrusted
 from aurea.agents.policy import RULE_OF_TWO, Effect, Grant, effects_of, holdings, surroundings
 from aurea.agents.roles import role_of
-from aurea.agents.tools.plugins import load
+from aurea.agents.tools.plugins import Plugin, load
 from aurea.agents.tools.toolbox import OWN
 from aurea.agents.tools.web import SearchWeb
 from aurea.delivery import prompts
@@ -94,6 +95,16 @@ async def research(
 
 def may_read(spec: Spec, role: str) -> bool:
     """Whether agents of `role` may be told what stands in the web: not where it would break the rule of two for them."""
+    return _may_read(spec, role, load(spec.plugins) if spec.plugins else ())
+
+
+def may_tell_all(spec: Spec) -> bool:
+    """Whether everybody who is shown insights may be told."""
+    plugins = load(spec.plugins) if spec.plugins else ()
+    return all(_may_read(spec, role, plugins) for role in ROLES if role not in ("planner", "guardian"))
+
+
+def _may_read(spec: Spec, role: str, plugins: Sequence[Plugin]) -> bool:
     around = surroundings(pass_env=spec.pass_env, network=spec.network, sandbox=spec.sandbox, servers=spec.mcp)
     denied = spec.roles[role].deny if role in spec.roles else ()
     grants = [Grant("research", frozenset({Effect.UNTRUSTED}))]
@@ -101,14 +112,9 @@ def may_read(spec: Spec, role: str) -> bool:
     for server in spec.mcp:
         if role in server.roles:
             grants.append(Grant(server.name, effects_of(server), secret=server.secret))
-    for plugin in load(spec.plugins) if spec.plugins else ():
+    for plugin in plugins:
         grants += plugin.grants(role)
     return holdings(grants, around) != RULE_OF_TWO
-
-
-def may_tell_all(spec: Spec) -> bool:
-    """Whether everybody who is shown insights may be told."""
-    return all(may_read(spec, role) for role in ROLES if role not in ("planner", "guardian"))
 
 
 def _brief(run: Run, item: str, question: str) -> tuple[Part, ...]:

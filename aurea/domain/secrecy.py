@@ -23,15 +23,19 @@ def secret_values(environ: Mapping[str, str], names: Iterable[str]) -> frozenset
     """The values that nobody outside should see: of the variables in `names`, and of all whose name says so."""
     told = {environ[name] for name in names if name in environ}
     hidden = {value for name, value in environ.items() if _NAMES.search(name)}
-    return frozenset(value for value in told | hidden if len(value) >= SHORT)
+    return frozenset(value for value in told | hidden if len(_squeezed(value)) >= SHORT)
 
 
 def secret_in(text: str, values: Iterable[str]) -> str:
     """What of a text that is to leave this machine looks secret, in words that do not repeat it; empty: nothing does."""
-    squeezed = "".join(text.split()).lower()
-    if any("".join(value.split()).lower() in squeezed for value in values):
+    squeezed = _squeezed(text)
+    if any(_squeezed(value) in squeezed for value in values):
         return "the value of a variable"
     for what, pattern in SECRETS.items():
         if pattern.search(text):
             return f"what looks like {what}"
     return "what looks like a key" if _RANDOM.search(text) else ""
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split()).lower()

@@ -114,6 +114,7 @@ SCHEMA = {
         ({"names": ["a"], "rows": None, "deep": ""}, {"names": ["a"]}),
         ({"names": ["a"], "either": 3}, {"names": ["a"], "either": 3}),
         ({"parameters": '{"names": "a"}'}, {"names": ["a"]}),
+        ({"names": "a", "deep": {"input": {"on": 1}}}, {"names": ["a"], "deep": {"input": {"on": 1}}}),
         ({"names": None, "other": "3"}, {"names": None, "other": "3"}),
         ({"names": ["a"], "rows": "many", "deep": [], "some": "half"},) * 2,
     ],

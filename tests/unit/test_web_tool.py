@@ -13,9 +13,12 @@ from aurea.agents.tools.web import MOST_SEARCHES, SHOWN, Web, told
 from aurea.domain.errors import SearchFailed
 from aurea.domain.messages import ModelReply
 from aurea.domain.secrecy import secret_in, secret_values
+from aurea.domain.spec import Spec
 from aurea.ports.web import Hit
+from aurea.settings import Settings
 from aurea.testing.agents import REPORT, Bench, Crash, CrashingLedger, NotedDesk, reply
 from aurea.testing.web import FixedSearch
+from aurea.wiring import way_to_the_web
 
 PAGES = [Hit("Tides", "https://example.org/tides", "Twice a day."), Hit("Moon", "https://example.org/moon", "Round.")]
 ASK = ("web_search", {"query": "tides"})
@@ -146,12 +149,30 @@ def test_variables_that_are_named_like_secrets_are_hidden() -> None:
         "OPENAI_API_KEY": "abcdefgh",
         "DB_PASSWORD": "12345678",
         "SHORT_TOKEN": "abc",
+        "BLANK_KEY": " " * 9,
         "EDITOR": "emacs-nox",
         "X": "let-me-in",
     }
     assert secret_values(environ, ["X", "GONE"]) == {"abcdefgh", "12345678", "let-me-in"}
     assert secret_in("what is emacs-nox", secret_values(environ, [])) == ""
     assert secret_in("how does pydantic 2.11 treat Annotated[str, StringConstraints(strip_whitespace=True)]", ()) == ""
+
+
+def test_what_servers_of_tools_are_given_is_hidden_too(tmp_path: Path) -> None:
+    environ = {
+        "HOME": str(tmp_path),
+        "OURS": "let-me-in",
+        "THEIRS": "by-this-door",
+        "WORD": "open-sesame",
+        "X": "plain-text",
+    }
+    servers = [
+        {"name": "docs", "command": "x", "effect": "read", "pass_env": ["THEIRS"]},
+        {"name": "issues", "url": "https://example.org/mcp", "effect": "read", "token_env": "WORD"},
+    ]
+    spec = {"project": "p", "objective": "o", "web_search": True, "pass_env": ["OURS"], "mcp": servers}
+    web = way_to_the_web(Settings.read(environ, tmp_path), Spec.model_validate(spec))
+    assert web is not None and set(web.hidden) == {"let-me-in", "by-this-door", "open-sesame"}
 
 
 HITS = st.lists(st.builds(Hit, st.text(), st.text() | st.just("https://example.org/"), st.text()), max_size=12)
