@@ -6,6 +6,7 @@ import ast
 import itertools
 import re
 import warnings
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from aurea.agents.arguments import end_of_json, guess_json, read_json
 
 MOST_BEGINNINGS = 100  # of a text that are tried; each may take as long as the text is
-_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>.*?</\1>", re.DOTALL)
+_THOUGHT = re.compile(r"<(?P<ends>/?)(?P<name>think|thinking|thought|reasoning)>")
 _THOUGHT_END = re.compile(r"\A.*</(?:think|thinking|thought|reasoning)>", re.DOTALL)
 _BEGINS = re.compile(r"^[ \t]*(?=[{\[<`]|Action[ \t]*:|[A-Za-z_]\w*\()", re.MULTILINE)
 _BETWEEN = re.compile(
@@ -52,7 +53,25 @@ class Spoken:
 
 def without_thoughts(text: str) -> str:
     """The text without what the model thought aloud, also where only the end of that is marked."""
-    return _THOUGHT_END.sub("", _THOUGHT.sub("", text)).strip()
+    return _THOUGHT_END.sub("", _outside(text)).strip()
+
+
+def _outside(text: str) -> str:
+    """The text outside of what begins and ends as a thought. A look at each mark, since some models write thousands."""
+    marks = list(_THOUGHT.finditer(text))
+    ends: dict[str, deque[int]] = {}
+    for mark in marks:
+        if mark["ends"]:
+            ends.setdefault(mark["name"], deque()).append(mark.end())
+    kept, at = [], 0
+    for mark in marks:
+        after = ends.get(mark["name"], ())
+        while after and after[0] <= mark.end():
+            after.popleft()
+        if after and not mark["ends"] and mark.start() >= at:
+            kept.append(text[at : mark.start()])
+            at = after[0]
+    return "".join([*kept, text[at:]])
 
 
 def spoken(text: str, names: frozenset[str]) -> Iterator[tuple[str, list[Spoken]]]:
