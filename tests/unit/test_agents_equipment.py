@@ -261,6 +261,7 @@ async def test_what_is_left_out_of_a_long_answer_is_counted(tmp_path: Path, monk
     of_server, of_plugin, late = (answer for _, _, answer in bench.tool_answers()[:3])
     assert "80000 characters left out" in of_server and "80000 characters left out" in of_plugin
     assert "TimeoutError: the other side is slow" in late, "it is not said to have used up the attempt's time"
+    assert late.endswith("</untrusted>")
 
 
 async def test_a_tool_is_found_by_its_name_however_that_is_written(tmp_path: Path) -> None:

@@ -76,11 +76,15 @@ class LoadedTool(AgentTool[Any]):
         except Exception as fault:
             if limit.expired():
                 raise ToolFailed(f"the plugin {self._plugin} did not answer within {left:.0f} s") from None
-            raise ToolFailed(f"the plugin {self._plugin} failed: {type(fault).__name__}: {fault}"[:2_000]) from None
+            said = storable(f"{type(fault).__name__}: {fault}"[:2_000])
+            raise ToolFailed(f"the plugin {self._plugin} failed: {self._told(said)}") from None
         if not isinstance(text, str):
             raise ToolFailed(f"the plugin {self._plugin} answered with {type(text).__name__}, not with text")
-        fenced = self._tool.untrusted
-        return untrusted(f"plugin {self._plugin}", storable(text), ANSWER) if fenced else storable(cut(text, ANSWER))
+        return self._told(storable(text))
+
+    def _told(self, text: str) -> str:
+        """What it says, bounded, and fenced where nobody vouches for it."""
+        return untrusted(f"plugin {self._plugin}", text, ANSWER) if self._tool.untrusted else cut(text, ANSWER)
 
 
 def installed() -> list[str]:
