@@ -87,6 +87,7 @@ def places(document: dict[str, Any]) -> set[tuple[str, int, str, int]]:
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.long
 def test_a_budget_holds_through_kills_and_the_work_goes_on(aurea, till: Till, models, repo: Path, tmp_path: Path, git):
     spec, run = tmp_path / "spec.json", f"budget-{time.time_ns()}"
     spec.write_text(json.dumps({

@@ -193,6 +193,7 @@ def test_a_killed_run_is_cancelled(working: Working):
     working.is_cancelled()
 
 
+@pytest.mark.long
 def test_a_killed_run_that_was_cancelled_in_prefect_does_not_go_on(working: Working):
     process = working.begin("x", during="model")
     os.killpg(process.pid, signal.SIGKILL)
@@ -211,6 +212,7 @@ def test_one_item_is_cancelled(working: Working):
     assert document["items"][0]["cause"] == "cancelled by a person: too slow"
 
 
+@pytest.mark.long
 def test_a_pause_interrupts_or_lets_attempts_finish(working: Working):
     process = working.begin("x", "y", during="model", concurrency=1)
     assert working.aurea("pause", working.name, "--interrupt", "--reason", "lunch").returncode == 0

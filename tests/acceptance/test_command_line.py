@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Git = Callable[..., str]
 
 APPROVE = [("submit_review", {"decision": "approve", "criteria": [], "findings": [], "summary": "good"})]
@@ -44,6 +46,7 @@ def told_by(document: dict[str, Any]) -> list[Any]:
     ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_recorded_run_is_played_back_to_the_same_result(aurea, models, tmp_path: Path):
     models.script = script
     (tmp_path / "live.json").write_text(spec_text(provider="openai", model="local"))

@@ -24,7 +24,7 @@ from aurea.adapters.sql.dialects import open_engine
 from aurea.domain.errors import AureaError
 from surfaces.server.place import Place, api_url, ask
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("restart")]  # tests share a server
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300), pytest.mark.xdist_group("restart")]  # tests share a server
 
 PASSWORD = "open-sesame"
 START_S = 60.0

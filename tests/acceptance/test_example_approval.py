@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 SPEC = Path(__file__).parents[2] / "examples" / "with_approval" / "spec.yaml"
 
 
+@pytest.mark.long
 def test_every_question_is_asked_and_every_approval_lets_the_run_go_on(aurea: Any) -> None:
     done = aurea("run", str(SPEC), "--new", "--run-id", "with-approval", "--json")
     asked = []

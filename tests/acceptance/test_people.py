@@ -282,6 +282,7 @@ def test_what_may_be_decided(asking: Asking):
     asking.is_whole()
 
 
+@pytest.mark.long
 def test_nobody_answers_in_time(asking: Asking):
     asking.begin(asking.plays("a", "bad"), asking.plays("b", "good"), answer_within_s=3600)
     [asked] = asking.ends(3, timeout=120)["questions"]

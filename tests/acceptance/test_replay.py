@@ -156,6 +156,7 @@ def test_a_recording_plays_in_a_fresh_clone_without_a_network_and_tells_what_dif
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_a_recording_survives_a_kill_and_another_way_of_going_on(
     aurea: Any, models: Any, project: Path, tmp_path: Path
 ) -> None:

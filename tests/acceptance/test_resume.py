@@ -85,7 +85,7 @@ class Run:
     def script(self, asked: Any) -> list[tuple[str, dict[str, Any]]]:
         if self.point == f"{asked.conversation} {asked.step}" and not self.reached.exists():
             self.reached.touch()
-            self.release.wait(30)
+            self.release.wait(90)
         if asked.conversation == "planner-1":
             return [("submit_plan", PLAN)]
         if asked.conversation.startswith("reviewer"):
@@ -192,7 +192,7 @@ BEGUN = "setup, planner-1 1, coder 2"
 WELL_ON = "shell, gate, before-move, after-move, run.ended"
 
 
-@pytest.mark.parametrize("points", [BEGUN, WELL_ON], ids=["begun", "well-on"])
+@pytest.mark.parametrize("points", [pytest.param(BEGUN, marks=pytest.mark.long), WELL_ON], ids=["begun", "well-on"])
 def test_killed(run: Run, git: Git, points: str):
     words, other, told = run.start_words, run.resume_words, list[tuple[set[Any], int]]()
     for point in points.split(", "):
@@ -274,6 +274,7 @@ def test_one_process_works_on_a_run(run: Run, git: Git):
     assert run.server["keeper"] == keeper
 
 
+@pytest.mark.long
 def test_a_lost_workspace_ends_its_attempt_unspent(run: Run, git: Git):
     run.kill(run.start(*run.start_words, "--set", "max_attempts=1", point="shell"))
     shutil.rmtree(Path(run.aurea.env["AUREA_WORKSPACES"]) / run.name)

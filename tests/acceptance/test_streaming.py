@@ -92,7 +92,8 @@ def test_who_watches_reads_what_an_agent_says_before_it_has_said_all(
         told = aurea("tail", RUN, "--item", "a", "--json")
         return [json.loads(line) for line in told.stdout.splitlines()] if told.returncode == 0 else []
 
-    until(lambda: any(event["type"] == "model.said" for event in events()), 90)
+    live = Path(aurea.env["AUREA_HOME"]) / "runs" / RUN / "events.jsonl"
+    until(lambda: live.exists() and '"model.said"' in live.read_text(), 90)
     assert [event["type"] for event in events() if event["type"].startswith("model.")][:2] == [
         "model.asked",
         "model.said",

@@ -87,6 +87,7 @@ def attributes(span: Any) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_a_run_that_is_killed_and_goes_on_is_one_trace_without_a_text_in_it(
     aurea: Any, models: Any, repo: Path, collector: Collector, git: Callable[..., str]
 ) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Git = Callable[..., str]
 Calls = list[tuple[str, dict[str, Any]]]
 
@@ -129,6 +131,7 @@ def test_pipeline_designs_then_builds_and_documents_at_once_then_proves(
     assert {path for path, _ in files.values()} <= set(listed)
 
 
+@pytest.mark.long
 def test_a_template_of_ones_own_goes_on_as_it_was_begun(aurea, models, repo: Path, git: Git, tmp_path: Path):
     """Begun, left without a key, gone on with after its file was edited; the same command then begins another run."""
     own = repo / ".aurea" / "templates"
@@ -168,6 +171,7 @@ def test_a_template_of_ones_own_goes_on_as_it_was_begun(aurea, models, repo: Pat
     assert "project/.aurea/templates/ours.yaml:4:6: items.0.lines: unknown key" in faulty.stderr
 
 
+@pytest.mark.long
 def test_an_agent_gives_its_item_back_to_the_plan(aurea, models, repo: Path, git: Git, tmp_path: Path):
     (tmp_path / "asking.yaml").write_text("schema: aurea.template/1\nrejected: {to: plan, on_request: true}\n")
     item = {"id": "sub", "goal": "write sub", "criteria": ["sub(5, 3) is 2"]}

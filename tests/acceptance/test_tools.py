@@ -83,6 +83,7 @@ def test_a_run_with_an_mcp_server_a_plugin_and_a_denied_tool(aurea, models, repo
     assert aurea("verify", document["run"]).returncode == 0
 
 
+@pytest.mark.long
 def test_a_killed_run_leaves_no_server_and_repeats_no_call_that_may_have_done_something(
     aurea, models, repo: Path, tmp_path: Path
 ):
@@ -112,6 +113,7 @@ def test_a_killed_run_leaves_no_server_and_repeats_no_call_that_may_have_done_so
     assert int(pid_file.read_text()) == server, "the finished call was not made again"
 
 
+@pytest.mark.long
 def test_a_server_that_cannot_start_asks_a_person(aurea, models, repo: Path, tmp_path: Path):
     models.script = lambda asked: [REPORT]
     broken = {"name": "docs", "command": ["sh", "-c", "echo no licence >&2; exit 1"], "effect": "read"}

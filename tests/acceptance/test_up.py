@@ -98,6 +98,7 @@ def spec(aurea: Any, models: Any, repo: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_served_deployments_run_and_nothing_is_left(
     aurea: Any, models: Any, spec: Path, offspring: Callable[[int], set[int]]
 ) -> None:
