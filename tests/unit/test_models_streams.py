@@ -398,3 +398,14 @@ async def test_half_a_character_does_not_lose_an_answer_that_was_paid(server: Ra
 
     assert reply == again
     assert (reply.text, reply.calls[0].arguments) == ("half \ufffd", {"path": "a", "content": "\ufffd, \U0001f600"})
+
+
+@pytest.mark.parametrize(
+    "said", ["", 'data: {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 0}}\n\n']
+)
+async def test_a_stream_without_an_answer_is_none(server: RawServer, said: str) -> None:
+    server.answer, server.more_headers = f"{said}data: [DONE]\n\n", EVENTS
+    with pytest.raises(ModelFault) as caught:
+        await reply_of(server, "chat", Heard())
+
+    assert caught.value.kind == "malformed"

@@ -56,6 +56,7 @@ class ChatGatherer(Gatherer):
         self._calls: list[Document] = []
         self._at: dict[Any, Document] = {}
         self._finish: Any = None
+        self._begun = False
 
     def add(self, event: Document) -> None:
         """A piece of the message, its end, or what was used."""
@@ -66,16 +67,17 @@ class ChatGatherer(Gatherer):
         for choice in event.get("choices") or ():
             if isinstance(choice, dict) and not choice.get("index"):
                 refuse(choice.get("error"))
+                self._begun = True
                 whole = {} if len(self._message) > 1 else mapping(choice.get("message"))
                 self._add_delta(mapping(choice.get("delta")) or whole)
                 self._finish = choice.get("finish_reason") or self._finish
         self.ended = self.ended or self._finish is not None
 
     def document(self) -> Document:
-        """A completion with one choice."""
+        """A completion with one choice, or with none where nothing came of it."""
         message = {"content": None, **self._message} | ({"tool_calls": self._calls} if self._calls else {})
         choice = {"index": 0, "message": message, "finish_reason": self._finish}
-        return {**self._document, "object": "chat.completion", "choices": [choice]}
+        return {**self._document, "object": "chat.completion", "choices": [choice] if self._begun else []}
 
     def _add_delta(self, delta: Document) -> None:
         # Some servers tell what the model thinks under both of two names.
