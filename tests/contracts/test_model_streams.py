@@ -129,7 +129,10 @@ async def test_who_leaves_in_the_middle_closes_the_connection_and_asks_no_second
         await client.close()
 
 
-async def test_silence_in_the_middle_is_a_timeout_that_may_have_cost_money(format_: str) -> None:
+async def test_silence_in_the_middle_is_a_timeout_that_may_have_cost_money(
+    format_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aurea.models.wires.ollama.LOOK_S", 0.3)  # the server is silent about its models, too
     book = Book(MemoryEventStore(), SimulatedClock())
     book.append("run-1", [created()])
     async with stalling(format_) as server:
