@@ -173,6 +173,9 @@ def _mend(file: BinaryIO) -> None:
     """Take away a last document that is not whole; whole is one that ends with what had been asked."""
     file.seek(0)
     text = file.read()
+    if (begun := re.search(rb"(?<=\n)-{1,3}\Z", text)) is not None:
+        text = text[: begun.start()]
+        file.truncate(len(text))
     at = text.rfind(b"\n---\n")
     if at < 0:
         return

@@ -228,6 +228,19 @@ async def test_half_an_answer_at_the_end_of_a_file_is_written_anew(path: Path, b
     assert path.read_bytes() == both
 
 
+@pytest.mark.parametrize("begun", ["-", "--", "---", "---\n"])
+async def test_the_first_sign_of_an_answer_is_no_part_of_the_next(path: Path, book: Book, begun: str) -> None:
+    recording(path, book).close()
+    header = path.read_text()
+    path.write_text(header + begun)
+    resumed = recording(path, book, say("one"))
+    await resumed.complete(asking())
+    resumed.close()
+
+    assert path.read_text().startswith(f"{header}---\nitem:")
+    assert len(read_cassette(path).answers) == 1
+
+
 async def test_what_is_only_in_the_journal_is_written_at_the_end(path: Path, book: Book) -> None:
     def client(*answers: Any, record: Path | None) -> Any:
         spec = Spec.model_validate({"project": "n", "objective": "n", "checks": [], "unproven": True})
