@@ -72,6 +72,13 @@ def test_the_page_is_whole_and_asks_for_nothing(notes, tmp_path):
     assert "sha256-" in page and "unsafe" not in page
 
 
+def test_it_tells_what_was_spent_under_each_cap(notes, tmp_path):
+    document = run_document(notes.state, alive=True, folder=tmp_path, now=notes.now())
+    assert "Budgets:" not in page_of(notes, tmp_path)
+    document["budget"]["caps"] = [{"scope": "role", "name": "coder", "limit_usd": 2.0, "spent_usd": 0.5}]
+    assert "Budgets: role coder $0.50 of $2.00" in page_of(notes, tmp_path, document=document)
+
+
 def test_it_tells_what_landed_what_did_not_and_what_waits(notes, tmp_path):
     page = page_of(notes, tmp_path)
     for words in (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aurea.reporting.commands import next_commands
 from aurea.reporting.earlier import history_svg
-from aurea.reporting.text import clean, count, duration, many, money, one_line, otherwise, spending, why_not
+from aurea.reporting.text import caps, clean, count, duration, many, money, one_line, otherwise, spending, why_not
 from aurea.reporting.timeline import timeline_svg
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _environment() -> Environment:
     made.filters.update(
         clean=clean, count=count, duration=duration, many=many, money=money, line=one_line, tail=_tail, lines=diff_lines
     )
-    made.globals.update(why_not=why_not, spending=spending, otherwise=otherwise)
+    made.globals.update(why_not=why_not, spending=spending, caps=caps, otherwise=otherwise)
     return made
 
 
