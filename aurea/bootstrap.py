@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from aurea import __version__
-from aurea.adapters.commands.environment import OWN_PYTHON, find_editable_install
+from aurea.adapters.commands.environment import find_editable_install
 from aurea.adapters.commands.runner import ProcessRunner
 from aurea.adapters.git.cleaning import remove_strays
 from aurea.adapters.git.create import create_repository
@@ -239,8 +239,7 @@ async def _refuse_faulty_suites(repository: Path, base: str) -> None:
 
 
 def _refuse_editable_install(home: Home, spec: Spec, repository: Path) -> None:
-    commands = [*spec.setup, *(check.run for check in spec.checks or ())]
-    own = [Path(sys.executable)] if any(OWN_PYTHON in word for words in commands for word in words) else []
+    own = [Path(sys.executable)] if spec.uses_own_python else []
     if found := find_editable_install(home.settings.caller, repository, own):
         raise UsageError(found.message, remedy=found.remedy)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -25,6 +26,7 @@ from aurea.agents.told import task_parts
 from aurea.agents.tools.web import Web
 from aurea.delivery.context import Run
 from aurea.domain.caps import limit_of
+from aurea.domain.command_words import OWN_PYTHON_VARIABLE
 from aurea.domain.effective import effective_spec
 from aurea.domain.messages import ModelRef
 from aurea.domain.secrecy import secret_values
@@ -148,4 +150,5 @@ def way_to_the_web(settings: Settings, spec: Spec) -> Web | None:
 
 
 def _environment(home: Home, spec: Spec, workspace: Workspace, extra: Mapping[str, str]) -> Mapping[str, str]:
-    return build_environment(workspace, home.settings.caller, pass_env=spec.pass_env, env={**spec.env, **extra})
+    own = {OWN_PYTHON_VARIABLE: sys.executable} if spec.uses_own_python else {}
+    return build_environment(workspace, home.settings.caller, pass_env=spec.pass_env, env={**own, **spec.env, **extra})

@@ -6,13 +6,13 @@ beginning of a prompt. Whatever a model or the repository wrote is fenced as unt
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aurea.agents.codeparts import NOWHERE, Surroundings, code_parts, map_part
 from aurea.agents.parts import CHARS, FENCE, Budgets, Part, bullets, fitting, parts, project_rules, untrusted
 from aurea.agents.tools.text import cut
+from aurea.domain.command_words import as_shell_line
 from aurea.domain.context import BUDGETS
 from aurea.domain.evidence import Evidence, Finding, Report
 from aurea.domain.spec import Check, ItemSpec
@@ -193,7 +193,7 @@ def _checks(checks: Sequence[Check], wanted: Sequence[str], room: Budgets) -> st
         if wanted and check.name not in wanted:
             continue
         where = "" if check.cwd == "." else f" (in {check.cwd})"
-        lines.append(f"{check.name} ({check.kind}): `{shlex.join(check.run)}`{where}")
+        lines.append(f"{check.name} ({check.kind}): `{as_shell_line(check.run)}`{where}")
     return bullets(lines, room["checks"])
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Iterable
 from typing import Any
+
+OWN_PYTHON = "{aurea_python}"  # stands for the interpreter that runs Aurea
+OWN_PYTHON_VARIABLE = "AUREA_PYTHON"  # where agents find it
 
 _OPERATORS = ("&&", "||", ">>", "<<", "|", ";", "&", "<", ">", "(", ")")
 
@@ -28,6 +32,14 @@ def as_words(value: Any) -> Any:
     if sign is not None:
         raise ValueError(f"{sign} needs a shell, and commands are given to none; {hint}")
     return _checked(words)
+
+
+def as_shell_line(words: Iterable[str]) -> str:
+    """A command as an agent can give it to its shell. The place of the interpreter is no part of what agents are told."""
+    own = f'"${OWN_PYTHON_VARIABLE}"'
+    return " ".join(
+        own.join(shlex.quote(part) if part else "" for part in word.split(OWN_PYTHON)) or "''" for word in words
+    )
 
 
 def shell_sign(text: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from aurea.domain.command_words import as_words
+from aurea.domain.command_words import OWN_PYTHON, as_words
 from aurea.domain.context import require_needed, require_part, require_tokens
 from aurea.domain.errors import UsageError
 from aurea.domain.route import LOOP, Route
@@ -354,6 +354,12 @@ class Spec(Part):
     def all_tools(self, role: str) -> bool:
         """Whether agents of `role` are shown every tool at once."""
         return role in self.roles and self.roles[role].tools == "all"
+
+    @property
+    def uses_own_python(self) -> bool:
+        """Whether a command of it is run by the interpreter that runs Aurea."""
+        commands = (*self.setup, *(check.run for check in self.checks or ()))
+        return any(OWN_PYTHON in word for words in commands for word in words)
 
     @property
     def gate_checks(self) -> tuple[Check, ...]:

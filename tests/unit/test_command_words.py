@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
-from aurea.domain.command_words import as_words, shell_sign
+from aurea.domain.command_words import as_shell_line, as_words, shell_sign
+
+
+@pytest.mark.parametrize(
+    "words", [["{aurea_python}", "-m", "pytest", "a b"], ["x={aurea_python}'s", ""], ["echo", "$HOME"]]
+)
+def test_a_command_as_a_shell_line_is_the_same_command(words: list[str]):
+    line = as_shell_line(words)
+    assert "aurea_python" not in line
+    shown = ["bash", "-c", f"for word in {line}; do printf '%s\\0' \"$word\"; done"]
+    told = subprocess.run(
+        shown, env={"AUREA_PYTHON": "/my env/python"}, capture_output=True, text=True, check=True
+    ).stdout
+    assert told.split("\0")[:-1] == [word.replace("{aurea_python}", "/my env/python") for word in words]
 
 
 @pytest.mark.parametrize(

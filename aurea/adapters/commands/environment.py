@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from aurea.adapters.commands.editable import EditableInstall, find_in
+from aurea.domain.command_words import OWN_PYTHON
 
-OWN_PYTHON = "{aurea_python}"
 NAME, EMAIL = "Aurea", "aurea@localhost"
 
 
