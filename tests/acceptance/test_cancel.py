@@ -159,6 +159,7 @@ def test_a_run_at_work_is_cancelled(working: Working, door: str, during: str):
     working.is_cancelled(document)
 
 
+@pytest.mark.long
 def test_a_waiting_run_is_cancelled(working: Working):
     checks = [{"name": "never", "run": ["false"]}]
     ended(working.begin("x", "y", checks=checks, max_attempts=1), 3)
@@ -182,6 +183,7 @@ def test_a_waiting_run_is_cancelled(working: Working):
     assert working.aurea("resume", working.name).returncode == 4
 
 
+@pytest.mark.long
 def test_a_killed_run_is_cancelled(working: Working):
     process = working.begin("x", during="shell")
     os.killpg(process.pid, signal.SIGKILL)

@@ -93,7 +93,8 @@ def lasting(payload: str | None) -> str:
     return re.sub(r"\b(run|home)-\d\b", r"\1", text)
 
 
-@pytest.mark.parametrize("kind", ["postgresql", pytest.param("mysql", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
 def test_two_runs_at_once_in_one_database_and_an_edited_row(
     aurea: Any, models: Any, repo: Path, tmp_path: Path, new_database: Any, kind: str
 ) -> None:

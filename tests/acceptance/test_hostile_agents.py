@@ -256,6 +256,7 @@ def test_commands_are_limited_and_nothing_of_them_lives_on(deliver, models, mark
     assert "PATH=" in said["keys"]
 
 
+@pytest.mark.long
 def test_checks_and_setup_that_a_change_has_spoilt_are_its_own_fault(deliver, models, repo: Path, git, marker: str):
     (repo / "setup.sh").write_text("touch made\n")
     git(repo, "add", "setup.sh")
@@ -348,6 +349,7 @@ def test_an_attempt_that_never_ends_has_ended(deliver, models, marker: str):
     assert [honest["outcome"], report["outcome"]] == ["ok", "ok"]
 
 
+@pytest.mark.long
 def test_who_destroys_his_workspace_harms_himself_only(deliver, repo: Path, git):
     """Also every time anew: an attempt that ends so is spent, or the run would never end."""
     harm = {

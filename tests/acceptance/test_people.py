@@ -191,6 +191,7 @@ def test_two_answers_at_once(asking: Asking):
     assert late == "ABORT"
 
 
+@pytest.mark.long
 def test_nobody_at_work_and_processes_killed(asking: Asking):
     asking.begin(asking.plays("a", "bad", "bad", "bad", "good"))
     assert asking.ends(3)["state"] == "waiting"

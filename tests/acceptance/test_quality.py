@@ -54,6 +54,7 @@ def test_a_bug_is_fixed_and_the_run_judged_by_great_expectations(aurea: Any, dur
     assert aurea("verify", document["run"]).returncode == 0
 
 
+@pytest.mark.long
 def test_what_the_project_expects_fails_the_run_and_names_the_row_also_without_the_library(
     aurea: Any, durations: Path, git: Any, tmp_path: Path
 ) -> None:

@@ -209,6 +209,7 @@ def test_much_that_is_odd_in_one_repository(lands, user: Path, git: Git, tmp_pat
     assert "submodules" in run.said
 
 
+@pytest.mark.long
 def test_a_linked_worktree_of_a_detached_head_while_a_merge_is_under_way(lands, user: Path, git: Git, tmp_path: Path):
     """And from inside a git hook, whose environment names another repository."""
     git(user, "checkout", "-q", "-b", "other")
@@ -264,6 +265,7 @@ def test_a_shallow_clone_with_names_that_are_not_utf8(lands, user: Path, git: Gi
     assert "shallow" in run.said
 
 
+@pytest.mark.long
 def test_a_bare_repository_with_a_read_only_pack(lands, user: Path, git: Git, tmp_path: Path):
     bare = tmp_path / "bare.git"
     git(tmp_path, "clone", "-q", "--bare", str(user), str(bare))
@@ -363,6 +365,7 @@ def site(environment: Path) -> Path:
     return found
 
 
+@pytest.mark.long
 def test_checks_find_pytest_in_what_setup_made_and_in_the_active_environment(
     lands, user: Path, git: Git, environment: Path
 ):

@@ -97,6 +97,7 @@ def test_a_running_server_is_found_at_once_and_without_prefect(home: Path) -> No
     subprocess.run([sys.executable, "-c", program, home], check=True, timeout=60)
 
 
+@pytest.mark.long
 def test_a_killed_server_comes_back_at_the_same_port(home: Path) -> None:
     before = start(home)
     os.kill(processes(home)["server"], signal.SIGKILL)
@@ -137,6 +138,7 @@ def test_a_run_at_work_keeps_the_server_and_a_dead_one_does_not(home: Path) -> N
         delete(api, run)
 
 
+@pytest.mark.long
 def test_an_idle_server_stops_but_not_while_a_person_is_asked(home: Path) -> None:
     stop_server(home, force=True)
     api = start(home, idle_s=2).api_url

@@ -70,6 +70,7 @@ async def test_a_failed_run_and_a_question_are_told(client: PrefectClient, heard
     assert "asks you: plan: shall it be so?" in asked and f"/runs/flow-run/{gate.id}" in asked
 
 
+@pytest.mark.long
 async def test_what_takes_too_long_is_noticed(client: PrefectClient, heard: tuple[str, list[str]]) -> None:
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
 

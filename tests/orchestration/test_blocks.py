@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -174,9 +173,7 @@ def test_a_notification_that_hangs_holds_nothing_up(
             state = await deliver(str(spec), run, return_state=True)
             assert state.type is StateType.COMPLETED, state.message
 
-        began = time.monotonic()
-        asyncio.run(asks_and_ends())  # which waits for the threads of the loop as well
-        assert time.monotonic() - began < 60
+        asyncio.run(asks_and_ends())  # which waits for the threads of the loop as well, and never ends where one hangs
     told = [" ".join(record.getMessage().split()) for record in caplog.records]
     assert [line for line in told if line.startswith("run not notified of question.asked")]
     assert "run not notified of run.ended (the run succeeded): no answer in time" in told
