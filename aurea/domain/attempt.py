@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Literal
 
 from aurea.domain import events as ev
+from aurea.domain.errors import IllegalMove
 from aurea.domain.evidence import DEFAULTS, Cost, Finding, Landed, Question, Review, Verdict
-from aurea.domain.lifecycle import ItemState
+from aurea.domain.lifecycle import Actor, ItemState, check_move
 from aurea.domain.spec import ItemSpec
 
 
@@ -123,6 +124,19 @@ class Item:
         return sum(
             1 for a in self.attempts if a.verdict and a.verdict.decision == "return" and a.verdict.by == "reviewer"
         )
+
+    def check_move(self, actor: str, move: ev.ItemMoved) -> None:
+        """Refuse a move that starts elsewhere, or that nobody, or not this actor, may make: `IllegalMove`."""
+        name = self.spec.id
+        if self.state is not move.source:
+            raise IllegalMove(f"item {name!r} is {self.state.value!r}, not {move.source.value!r}")
+        try:
+            mover = Actor(actor)
+        except ValueError:
+            raise IllegalMove(f"{actor!r} is nobody who moves work items") from None
+        check_move(mover, move.source, move.target, move.cause)
+        if move.target is ItemState.COMPLETE and self.landed is None:
+            raise IllegalMove(f"item {name!r} cannot be complete: it has not landed")
 
 
 @dataclass

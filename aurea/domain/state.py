@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 from aurea.domain import events as ev
 from aurea.domain.attempt import Attempt, Item, Note, OpenQuestion, ToolRecord
 from aurea.domain.caps import Cap, caps_of, today
 from aurea.domain.errors import IllegalMove, Permanent
 from aurea.domain.evidence import Cost, Evidence, Question, deadline
-from aurea.domain.lifecycle import Actor, ItemState, check_move
+from aurea.domain.lifecycle import Actor, ItemState
+from aurea.domain.place import Place, ToolPlace, place_of
 from aurea.domain.spec import ItemSpec
 
 __all__ = ["Attempt", "Item", "Note", "OpenQuestion", "Place", "RunState", "ToolPlace", "ToolRecord"]
 
-Place = tuple[str | None, int, str, int]
-ToolPlace = tuple[str | None, int, str, int, str]
 Mark = ev.ModelRepaired | ev.ConversationCompacted | ev.GuardianLooked | ev.LimitReached | ev.PartialHandedIn
 
 
@@ -158,7 +156,7 @@ class RunState:
 def _check(run: RunState, draft: ev.Draft) -> None:
     match draft.fact:
         case ev.ItemMoved() as fact:
-            _check_move(run.item(draft.item), draft.actor, fact)
+            run.item(draft.item).check_move(draft.actor, fact)
         case ev.RunCleaned():
             if not run.finished:
                 raise Permanent(f"run {run.id!r} is not over: nothing of it is cleaned away")
@@ -183,19 +181,6 @@ def _check_question(
             raise Permanent(f"question {fact.question!r} does not offer {fact.choice!r}")
         if actor == Actor.MANAGER:
             raise Permanent("a question is answered by a person, or by a policy; never by the manager")
-
-
-def _check_move(item: Item, actor: str, fact: ev.ItemMoved) -> None:
-    name = item.spec.id
-    if item.state is not fact.source:
-        raise IllegalMove(f"item {name!r} is {item.state.value!r}, not {fact.source.value!r}")
-    try:
-        mover = Actor(actor)
-    except ValueError:
-        raise IllegalMove(f"{actor!r} is nobody who moves work items") from None
-    check_move(mover, fact.source, fact.target, fact.cause)
-    if fact.target is ItemState.COMPLETE and item.landed is None:
-        raise IllegalMove(f"item {name!r} cannot be complete: it has not landed")
 
 
 def _apply(run: RunState, event: ev.Event) -> None:  # noqa: C901 (a flat list of cases)
@@ -323,23 +308,23 @@ def _apply_calls(run: RunState, event: ev.Event) -> None:
     _overhear(run, event)
     match event.fact:
         case ev.ModelAsked() as fact:
-            run.asked[_place(event, fact)] = fact
+            run.asked[place_of(event, fact)] = fact
         case ev.ModelAnswered() as answer:
-            run.journal[_place(event, answer)] = answer.body
-            run.answer_seconds[_place(event, answer)] = answer.seconds
+            run.journal[place_of(event, answer)] = answer.body
+            run.answer_seconds[place_of(event, answer)] = answer.seconds
             _charge(run, event, lambda cost: cost.with_call(answer.usage, answer.usd, priced=answer.priced))
         case ev.ToolStarted() as fact:
-            run.tools[(*_place(event, fact), fact.call)] = ToolRecord(fact)
+            run.tools[(*place_of(event, fact), fact.call)] = ToolRecord(fact)
         case ev.ToolEnded() as fact:
-            record = run.tools.get((*_place(event, fact), fact.call))
+            record = run.tools.get((*place_of(event, fact), fact.call))
             if record is not None:
                 record.ended = fact
             _charge(run, event, lambda cost: cost.with_tool())
         case ev.BudgetReserved() as fact:
-            run.reserved[_place(event, fact)] = fact.usd
+            run.reserved[place_of(event, fact)] = fact.usd
             run.passed.update(((over.cap, over.limit_usd), fact.usd) for over in fact.over)
         case ev.BudgetSettled() as fact:
-            place = _place(event, fact)
+            place = place_of(event, fact)
             run.reserved.pop(place, None)
             run.spent_usd = round(run.spent_usd + fact.usd, 9)
             asked = run.asked.get(place)  # which tells the role where an older version settled
@@ -359,9 +344,9 @@ def _overhear(run: RunState, event: ev.Event) -> None:
     """What is being said, for those who watch: until the answer is there, or another try begins."""
     match event.fact:
         case ev.ModelSaid() as fact:
-            run.saying.setdefault(_place(event, fact), []).append(fact)
+            run.saying.setdefault(place_of(event, fact), []).append(fact)
         case ev.ModelAsked() | ev.ModelAnswered() | ev.ModelFailed() as fact:
-            run.saying.pop(_place(event, fact), None)
+            run.saying.pop(place_of(event, fact), None)
 
 
 def _apply_team(run: RunState, event: ev.Event) -> None:
@@ -386,30 +371,16 @@ def _apply_marks(run: RunState, event: ev.Event) -> None:
     """What is known of the way a conversation went."""
     match event.fact:
         case ev.ModelRepaired() | ev.ConversationCompacted() | ev.GuardianLooked() | ev.LimitReached() as fact:
-            run.marks[(_place(event, fact), fact.type)] = fact
+            run.marks[(place_of(event, fact), fact.type)] = fact
         case ev.LimitLifted() as fact:
-            run.marks.pop((_place(event, fact), "limit.reached"), None)
+            run.marks.pop((place_of(event, fact), "limit.reached"), None)
         case ev.PartialHandedIn() as fact:
-            place = _place(event, fact)
+            place = place_of(event, fact)
             run.marks[(place, fact.type)] = run.partials[place[:3]] = fact
         case ev.ReplayDrifted() as fact:
-            run.drifted[_place(event, fact)] = fact
+            run.drifted[place_of(event, fact)] = fact
         case _:
             raise AssertionError(f"no fold for {event.type!r}")
-
-
-class _Spoken(Protocol):
-    """A fact that stands at one step of one conversation."""
-
-    @property
-    def conversation(self) -> str: ...
-
-    @property
-    def step(self) -> int: ...
-
-
-def _place(event: ev.Event, fact: _Spoken) -> Place:
-    return (event.item, event.attempt or 0, fact.conversation, fact.step)
 
 
 def _once(names: list[str], name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from aurea.domain.lifecycle import ItemState
 from aurea.domain.messages import Usage
 from aurea.domain.spec import Check, ItemSpec, Reviewer, Spec
 from aurea.domain.state import RunState
+from purses import Purse
 from raw_server import RawServer, raw_server
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -248,3 +249,11 @@ async def server() -> AsyncIterator[RawServer]:
     """A model server that answers as it is told."""
     async with raw_server() as listening:
         yield listening
+
+
+@pytest.fixture
+def purse() -> Iterator[Purse]:
+    """A purse of 5 USD."""
+    made = Purse(5.0)
+    yield made
+    made.book.close()

@@ -55,7 +55,7 @@ def test_a_true_report_is_left_in_peace() -> None:
 @pytest.mark.parametrize(("files", "said"), [
     (["notes/storage.py", "notes/cli.py", "tests"], ["minor: notes/cli.py: the report names it among its files"]),
     (["notes/storage.py"], ["note: changed, and named nowhere in the report: tests/test_storage.py"]),
-    (["notes/*.py", "/work/x/tests/test_storage.py"], []), (["./notes/", "tests/ (two files)"], []),
+    (["notes/*.py", "/elsewhere/tests/test_storage.py"], []), (["./notes/", "tests/ (two files)"], []),
     (['{"path": "notes/storage.py"}', "- tests/test_storage.py — new"], []), (["the storage module"], []), ([], []),
 ])  # fmt: skip
 def test_files_are_those_of_the_change(files: list[str], said: list[str]) -> None:
